@@ -189,8 +189,8 @@ typedef struct {
     int64_t active_deadline_ns;  /* from the driver's start; 0 is none */
     int64_t start_deadline_ns;   /* the same, until READY; 0 is none */
     uint32_t deliver_argc;       /* how many of the guard's arguments are the delivery command */
-    uint32_t pass_fds;           /* how many of pass[] */
-    int32_t pass[32];            /* descriptors the driver keeps beside 0-2 */
+    uint32_t keep_fds_count;
+    int32_t keep_fds[32];        /* descriptors the driver keeps beside 0-2 */
     char id[96];                 /* goes into the record */
     char record_name[64];
     char socket_name[64];        /* listen_fd's name in record_dir, unlinked at the end; "" is none */

@@ -169,8 +169,8 @@ static void start_driver(void)
 {
     static struct rd_plan plan;
     static int32_t map[2 * 32];
-    for (uint32_t i = 0; i < g.cfg.pass_fds; i++)
-        map[2 * i] = map[2 * i + 1] = g.cfg.pass[i];
+    for (uint32_t i = 0; i < g.cfg.keep_fds_count; i++)
+        map[2 * i] = map[2 * i + 1] = g.cfg.keep_fds[i];
     plan.flags = g.cfg.spawn_flags;
     plan.death_signal = G_SIGKILL; /* should the guard be killed, the driver goes with it */
     plan.parent_pid = g.self;
@@ -182,7 +182,7 @@ static void start_driver(void)
     plan.argv = g.argv + 2 + g.cfg.deliver_argc;
     plan.env = g.env;
     plan.fd_map = map;
-    plan.fd_pairs = g.cfg.pass_fds;
+    plan.fd_pairs = g.cfg.keep_fds_count;
 
     make_cgroup();
     g.started = g_now();
@@ -208,8 +208,8 @@ static void start_driver(void)
      * a writer to its input EPIPE, without waiting for the guard. */
     for (int fd = 0; fd <= 2; fd++)
         rd_close(fd);
-    for (uint32_t i = 0; i < g.cfg.pass_fds; i++)
-        rd_close(g.cfg.pass[i]);
+    for (uint32_t i = 0; i < g.cfg.keep_fds_count; i++)
+        rd_close(g.cfg.keep_fds[i]);
     g.oom_before = g_oom_kills(g.cfg.oom_fd);
     g.active_at = g.cfg.active_deadline_ns > 0 ? g.started + g.cfg.active_deadline_ns : NEVER;
     g.start_at = g.cfg.start_deadline_ns > 0 ? g.started + g.cfg.start_deadline_ns : NEVER;
@@ -767,7 +767,7 @@ static void read_config(const char *life_arg)
         n = rd_sys6(__NR_recvfrom, fd, (long)&g.cfg, sizeof g.cfg, 0x40, 0, 0);
     while (n == -G_EINTR);
     if (n != (long)sizeof g.cfg || g.cfg.version != RD_GUARD_VERSION || g.cfg.size != sizeof g.cfg ||
-        g.cfg.pass_fds > 32 || g.cfg.deliver_argc > 32)
+        g.cfg.keep_fds_count > 32 || g.cfg.deliver_argc > 32)
         start_failed(RD_STAGE_GUARD, n < 0 ? n : -G_EINVAL);
 }
 

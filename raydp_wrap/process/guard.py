@@ -1,0 +1,506 @@
+"""One job's process tree, held by a guard process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal as signals
+import time
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from raydp_wrap._native import ffi, lib
+from raydp_wrap.errors import GuardLostError, GuardUnresponsiveError, RecordError, UsageError, WaitTimeoutError
+from raydp_wrap.model import Usage
+from raydp_wrap.process import _core, cgroup, sweep
+from raydp_wrap.process import record as records
+from raydp_wrap.process.record import Cause, ExitRecord, Stop
+from raydp_wrap.process.spawn import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from raydp_wrap.model import Launch
+
+GUARD_PATH = str(Path(__file__).parent.parent / "raydp-guard")
+SOCK_SEQPACKET = 5
+DEFAULT_GRACE = 10.0
+SWEEP_GRACE = 0.5
+REAP_TIMEOUT = 5.0
+
+Placement = Literal["session", "group", "shared"]
+Containment = Literal["auto", "tree", "cgroup"]
+
+_TELL_SIZE = ffi.sizeof("rd_guard_tell")
+_MAX_IDENTITY = 95
+_MAX_PASS_FDS = 32
+
+
+class Phase(Enum):
+    """Where the job stands, as its guard tells it."""
+
+    STARTING = lib.RD_PHASE_STARTING
+    RUNNING = lib.RD_PHASE_RUNNING
+    STOPPING = lib.RD_PHASE_STOPPING
+    SWEEPING = lib.RD_PHASE_SWEEPING
+    ENDED = lib.RD_PHASE_ENDED
+
+
+class News(Enum):
+    """What a guard's message is about."""
+
+    STARTED = lib.RD_TELL_STARTED
+    START_FAILED = lib.RD_TELL_START_FAILED
+    STOPPING = lib.RD_TELL_STOPPING
+    PENDING = lib.RD_TELL_PENDING
+    ENDED = lib.RD_TELL_ENDED
+    STATE = lib.RD_TELL_STATE
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One message of the guard; ``survivors`` are the pids that SIGKILL has not ended yet (PENDING)."""
+
+    news: News
+    phase: Phase
+    guard_pid: int
+    driver_pid: int
+    cause: Cause
+    survivors: tuple[int, ...] = ()
+
+
+def _fill(array: Any, text: str, what: str) -> None:
+    data = os.fsencode(text)
+    if len(data) >= len(array):
+        raise UsageError(f"{what} is too long: {len(data)} bytes, and at most {len(array) - 1} fit.")
+    ffi.memmove(array, data, len(data))
+
+
+class Guard:
+    """A running guard and the tree it holds. Made by :meth:`start` or :meth:`connect`.
+
+    Attached (the default), the tree lives no longer than this process, whatever ends it, nor than this
+    object: :meth:`close` ends it. Detached, it lives on, and :meth:`connect` finds it again. All methods may
+    be called from any thread, one thread at a time.
+    """
+
+    def __init__(self, channel: int, identity: str, process: Process | None, *, detached: bool) -> None:
+        """Not for callers: use :meth:`start` or :meth:`connect`."""
+        self.identity = identity
+        self.detached = detached
+        self.pid = 0
+        self.guard_pid = 0
+        self.phase = Phase.STARTING
+        self._channel = channel
+        self._process = process
+        self._record: ExitRecord | None = None
+        self._record_path: Path | None = None
+        self._stop: Stop | None = None
+        self._cgroup: tuple[str, str] | None = None
+        self._started_at = time.time()
+
+    # -- start --------------------------------------------------------------------------------
+
+    @classmethod
+    def start(
+        cls,
+        launch: Launch,
+        *,
+        identity: str | None = None,
+        stdin: int | IO[Any] | None = None,
+        stdout: int | IO[Any] | None = None,
+        stderr: int | IO[Any] | None = None,
+        grace: float = DEFAULT_GRACE,
+        stop_signal: int = signals.SIGTERM,
+        sweep_grace: float = SWEEP_GRACE,
+        reap_timeout: float = REAP_TIMEOUT,
+        active_deadline: float | None = None,
+        start_deadline: float | None = None,
+        record: str | os.PathLike[str] | None = None,
+        on_owner_death: Sequence[str] = (),
+        detached: bool = False,
+        socket: str | os.PathLike[str] | None = None,
+        placement: Placement = "session",
+        keep_ignored: Sequence[int] = (),
+        containment: Containment = "auto",
+    ) -> Guard:
+        """Start LAUNCH under a guard of its own, and return once its program runs.
+
+        GRACE seconds lie between the stop signal and SIGKILL; SWEEP_GRACE is the same for what the driver
+        leaves behind, and after the owner's death; REAP_TIMEOUT is how long after SIGKILL a survivor is
+        reported. ACTIVE_DEADLINE and START_DEADLINE (until :meth:`ready`) count from the start and are kept
+        by the guard. RECORD is the file the exit record goes to. ON_OWNER_DEATH is a command (its first
+        word a path) that an attached guard starts, with the record on its stdin, when this process died
+        before :meth:`done`. SOCKET, in the same directory as RECORD, is where a detached guard listens.
+
+        PLACEMENT is the driver's: ``session`` makes it leader of its own session, ``group`` of its own process
+        group, ``shared`` leaves it in this process's group (and on its terminal). CONTAINMENT ``auto`` uses a
+        cgroup where one can be made, ``tree`` doesn't, ``cgroup`` insists.
+
+        Raises:
+            CommandNotFoundError, CommandNotExecutableError, StartError: it did not start; nothing is left.
+            UsageError: the request makes no sense, or ``cgroup`` was insisted on in vain.
+
+        """
+        identity = identity or os.urandom(8).hex()
+        if len(launch.pass_fds) > _MAX_PASS_FDS:
+            raise UsageError(f"at most {_MAX_PASS_FDS} descriptors can be passed, not {len(launch.pass_fds)}.")
+        if not launch.argv:
+            raise UsageError("there is no command to run: give at least its name.")
+        parent, oom_counter = cgroup.locate()
+        if containment == "cgroup" and parent is None:
+            raise UsageError("no cgroup v2 that can be written to is mounted here: leave the containment at auto.")
+        env = dict(os.environ if launch.env is None else launch.env)
+        executable = _core.which(launch.executable or launch.argv[0], env, launch.cwd)
+
+        config = ffi.new("rd_guard_config *")
+        config.version, config.size = lib.RD_GUARD_VERSION, ffi.sizeof("rd_guard_config")
+        config.flags = lib.RD_GUARD_DETACHED if detached else 0
+        config.spawn_flags = {
+            "session": lib.RD_NEW_SESSION,
+            "group": lib.RD_NEW_GROUP,
+            "shared": lib.RD_JOIN_GROUP,
+        }[placement] | (0 if _core.capabilities().vfork else lib.RD_ERROR_PIPE)
+        config.group = os.getpgrp()
+        config.owner_pid = os.getpid()
+        config.terminal = -1
+        config.stop_signal = stop_signal
+        for number in {signals.SIGHUP, *keep_ignored}:
+            config.keep_ignored |= 1 << (number - 1)
+        config.grace_ns = _core.to_ns(grace)
+        config.sweep_ns = _core.to_ns(min(grace, sweep_grace))
+        config.reap_ns = max(1, _core.to_ns(reap_timeout))
+        config.active_deadline_ns = 0 if active_deadline is None else max(1, _core.to_ns(active_deadline))
+        config.start_deadline_ns = 0 if start_deadline is None else max(1, _core.to_ns(start_deadline))
+        config.deliver_argc = len(on_owner_death)
+        config.keep_fds_count = len(launch.pass_fds)
+        for index, fd in enumerate(launch.pass_fds):
+            config.keep_fds[index] = fd
+        _fill(config.id, identity, "the attempt's id")
+
+        opened: list[int] = []
+        fds: dict[int, int] = {}
+        free = iter(n for n in range(3, 3 + _MAX_PASS_FDS + 8) if n not in launch.pass_fds)
+
+        def give(fd: int) -> int:
+            number = next(free)
+            fds[number] = fd
+            return number
+
+        record_path = None if record is None else Path(record)
+        group = None
+        channel = ffi.new("int32_t[2]")
+        _core.check(lib.rd_channel_new(channel))
+        try:
+            config.record_dir = config.listen_fd = config.cgroup_parent = config.oom_fd = -1
+            life = give(channel[1])
+            if record_path is not None:
+                opened.append(os.open(record_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                config.record_dir = give(opened[-1])
+                _fill(config.record_name, record_path.name, "the record's name")
+            if socket is not None:
+                opened.append(_core.check(lib.rd_uds_listen(os.fsencode(socket), 8, SOCK_SEQPACKET)))
+                config.listen_fd = give(opened[-1])
+                _fill(config.socket_name, Path(socket).name, "the socket's name")
+            if parent is not None and containment != "tree":
+                group = (parent, f"raydp-wrap-{os.urandom(8).hex()}")
+                opened.append(os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                config.cgroup_parent = give(opened[-1])
+                _fill(config.cgroup_name, group[1], "the cgroup's name")
+            if oom_counter is not None:
+                with contextlib.suppress(OSError):
+                    opened.append(os.open(oom_counter, os.O_RDONLY | os.O_CLOEXEC))
+                    config.oom_fd = give(opened[-1])
+            _core.check(lib.rd_channel_send(channel[0], config, ffi.sizeof("rd_guard_config")))
+            env[sweep.MARK] = identity
+            process = Process(
+                ["raydp-guard", str(life), executable, launch.cwd or "", *on_owner_death, *launch.argv],
+                executable=GUARD_PATH,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=env,
+                pass_fds=launch.pass_fds,
+                fds=fds,
+                new_session=placement == "session",
+                new_group=placement != "session",
+                keep_ignored=keep_ignored,
+            )
+        except BaseException:
+            os.close(channel[0])
+            if socket is not None and config.listen_fd >= 0:
+                with contextlib.suppress(OSError):
+                    os.unlink(socket)
+            raise
+        finally:
+            os.close(channel[1])
+            for fd in opened:
+                os.close(fd)
+        self = cls(channel[0], identity, process, detached=detached)
+        self.guard_pid = process.pid
+        self._record_path = record_path
+        self._cgroup = group
+        self._await_start(executable, launch.cwd)
+        return self
+
+    def _await_start(self, executable: str, cwd: str | None) -> None:
+        try:
+            tell = self._receive()
+        except BaseException:
+            self.close()
+            raise
+        if tell is None:
+            self._end_process()
+            self._sweep()
+            raise GuardLostError("the guard ended before it could start the command.")
+        if tell.type == lib.RD_TELL_START_FAILED:
+            self._end_process()
+            raise _core.start_error(tell.stage, tell.err, executable, cwd)
+        self._note(tell)
+
+    @classmethod
+    def connect(cls, socket: str | os.PathLike[str], *, timeout: float = 5.0) -> Guard:
+        """Connect to the detached guard that listens on SOCKET.
+
+        Raises:
+            GuardLostError: nobody listens there; the record tells the rest.
+            GuardUnresponsiveError: connected, but it says nothing within TIMEOUT seconds.
+
+        """
+        ret = lib.rd_uds_connect(os.fsencode(socket), SOCK_SEQPACKET)
+        if ret in (-errno.ENOENT, -errno.ECONNREFUSED):
+            raise GuardLostError(f"no guard listens on {os.fspath(socket)}.")
+        self = cls(_core.check(ret), "", None, detached=True)
+        os.set_blocking(self._channel, True)
+        try:
+            tell = self._receive(timeout)
+        except BaseException:
+            self.close()
+            raise
+        if tell is None:
+            self.close()
+            raise GuardLostError(f"the guard on {os.fspath(socket)} ended just now.")
+        self._note(tell)
+        return self
+
+    # -- messages -----------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when :meth:`read` has something to return."""
+        return self._channel
+
+    def _receive(self, timeout: float | None = None) -> Any:
+        """The next ``rd_guard_tell``, or None when the guard is gone."""
+        if timeout is not None:
+            import select  # noqa: PLC0415 - rarely needed
+
+            poll = select.poll()
+            poll.register(self._channel, select.POLLIN)
+            if not poll.poll(timeout * 1000):
+                raise GuardUnresponsiveError(f"the guard {self.guard_pid or ''} does not answer within {timeout} s")
+        try:
+            data = os.read(self._channel, _TELL_SIZE)
+        except ConnectionResetError:  # it left with a message of ours unread
+            data = b""
+        if not data:
+            return None
+        tell = ffi.new("rd_guard_tell *")
+        if len(data) != _TELL_SIZE:
+            raise RecordError("the guard speaks another version of the protocol.")
+        ffi.memmove(tell, data, len(data))
+        if tell.version != lib.RD_GUARD_VERSION:
+            raise RecordError(f"the guard speaks version {tell.version} of the protocol.")
+        return tell
+
+    def _note(self, tell: Any) -> Told:
+        raw = tell.record
+        self.pid, self.guard_pid, self.phase = raw.driver_pid, raw.guard_pid, Phase(raw.phase)
+        if tell.type == lib.RD_TELL_ENDED:
+            self._record = records.from_tell(tell, self.identity)
+        count = max(0, min(8, raw.survivors))
+        return Told(
+            News(tell.type),
+            self.phase,
+            raw.guard_pid,
+            raw.driver_pid,
+            Cause(raw.cause),
+            tuple(raw.survivor_pid)[:count] if tell.type == lib.RD_TELL_PENDING else (),
+        )
+
+    def read(self) -> Told | None:
+        """The next message (waits for one); None when the guard is gone: :meth:`wait` then tells the end."""
+        tell = self._receive()
+        return None if tell is None else self._note(tell)
+
+    def _ask(self, kind: int, *, signal: int = 0, grace: float | None = None, label: str = "") -> None:
+        ask = ffi.new("rd_guard_ask *")
+        ask.version, ask.type, ask.signal = lib.RD_GUARD_VERSION, kind, signal
+        ask.grace_ns = _core.to_ns(grace)
+        data = os.fsencode(label)[: len(ask.label) - 1]
+        ffi.memmove(ask.label, data, len(data))
+        ret = lib.rd_channel_send(self._channel, ask, ffi.sizeof("rd_guard_ask"))
+        if ret not in (-errno.EPIPE, -errno.ECONNRESET):
+            _core.check(ret)  # a guard that is gone is noticed, and told of, where its end is read
+
+    def stop(self, *, signal: int = 0, grace: float | None = None, label: str = "") -> None:
+        """Ask for a stop: SIGNAL and GRACE default to those of the start. Asking again may shorten the grace.
+
+        The request is noted here before it is sent: should the guard die of anything, it still counts.
+        """
+        if self._stop is None:
+            self._stop = Stop(signal, os.getpid(), os.getuid(), time.time(), label)
+        self._ask(lib.RD_ASK_STOP, signal=signal, grace=grace, label=label)
+
+    def send_signal(self, number: int) -> None:
+        """Pass a signal on to the driver (to its process group, where it leads one). It is no stop."""
+        self._ask(lib.RD_ASK_SIGNAL, signal=number)
+
+    def ready(self) -> None:
+        """Say that the job is up: the start deadline is met."""
+        self._ask(lib.RD_ASK_READY)
+
+    def state(self, timeout: float = 5.0) -> Phase:
+        """Ask the guard where the job stands.
+
+        Raises:
+            GuardUnresponsiveError: no answer within TIMEOUT seconds (a stopped guard): the state is UNKNOWN.
+            GuardLostError: the guard is gone; :meth:`wait` tells the end.
+
+        """
+        if self._record is not None:
+            return Phase.ENDED
+        self._ask(lib.RD_ASK_STATE)
+        deadline = time.monotonic() + timeout
+        while True:
+            tell = self._receive(max(0.0, deadline - time.monotonic()))
+            if tell is None:
+                raise GuardLostError("the guard is gone.")
+            told = self._note(tell)
+            if told.news in (News.STATE, News.ENDED):
+                return told.phase
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> ExitRecord:
+        """Wait until the tree is empty; how the job ended.
+
+        A guard that was killed cannot tell: the record is then read from its file, else made up truthfully
+        (cause GUARD_LOST, no driver status), after what survived has been swept.
+
+        Raises:
+            WaitTimeoutError: it had not ended within TIMEOUT seconds.
+
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._record is None:
+            try:
+                tell = self._receive(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except GuardUnresponsiveError:
+                raise WaitTimeoutError(f"the job has not ended within {timeout} s") from None
+            if tell is None:
+                self._record = self._lost()
+            else:
+                self._note(tell)
+        return self._record
+
+    async def wait_async(self) -> ExitRecord:
+        """Wait without blocking the running event loop; see :meth:`wait`."""
+        import asyncio  # noqa: PLC0415 - 60 ms that only its users should pay
+
+        loop = asyncio.get_running_loop()
+        while self._record is None:
+            readable = asyncio.Event()
+            loop.add_reader(self._channel, readable.set)
+            try:
+                await readable.wait()
+            finally:
+                loop.remove_reader(self._channel)
+            tell = self._receive()
+            if tell is None:
+                self._record = self._lost()
+            else:
+                self._note(tell)
+        return self._record
+
+    def __await__(self) -> Any:
+        return self.wait_async().__await__()
+
+    def _lost(self) -> ExitRecord:
+        self._end_process()
+        notes = ["the guard died before it told how the job ended"]
+        if self._record_path is not None:
+            try:
+                found = records.read(self._record_path)
+            except RecordError as error:
+                notes.append(str(error))
+            else:
+                if found is not None and found.identity == self.identity:
+                    return found
+        tree_empty, swept = False, 0
+        if self._process is not None:
+            tree_empty, swept, note = self._sweep()
+            notes.append(note)
+        now = time.time()
+        self.phase = Phase.ENDED
+        return ExitRecord(
+            identity=self.identity,
+            guard_pid=self.guard_pid,
+            driver_pid=self.pid,
+            driver=None,
+            cause=Cause.GUARD_LOST,
+            stop=self._stop,
+            started_at=self._started_at,
+            ended_at=now,
+            duration=now - self._started_at,
+            tree_usage=Usage(),
+            tree_empty=tree_empty,
+            swept_kill=swept,
+            notes=tuple(notes),
+        )
+
+    def _sweep(self) -> tuple[bool, int, str]:
+        swept, clean = sweep.sweep(self.identity)
+        if self._cgroup is not None and self.phase is not Phase.STARTING and cgroup.end(*self._cgroup):
+            return True, swept, f"its cgroup was killed and is empty ({swept} processes found by their mark)"
+        left = "no process that carries its mark is left" if clean else "some could not be ended"
+        return False, swept, f"tree not proven empty: {swept} processes were swept, {left}"
+
+    def _end_process(self) -> None:
+        if self._channel >= 0:
+            os.close(self._channel)
+            self._channel = -1
+        if self._process is not None:
+            self._process.wait()
+
+    def done(self) -> None:
+        """Say that the end has been reported: the guard's delivery command is not needed."""
+        if self._channel >= 0:
+            self._ask(lib.RD_ASK_DONE)
+
+    def close(self) -> None:
+        """Let go: an attached guard ends its tree, if it still runs, and is reaped. Twice does no harm."""
+        if self._channel < 0:
+            return
+        if self.detached:
+            os.close(self._channel)
+            self._channel = -1
+            return
+        if self._record is not None:
+            self.done()
+        self._end_process()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Guard {self.guard_pid} of driver {self.pid}, {self.phase.name}>"
+

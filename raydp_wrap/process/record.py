@@ -1,0 +1,199 @@
+"""The exit record: what a guard says of a job's end, from its datagram or its file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from raydp_wrap._native import ffi, lib
+from raydp_wrap.errors import RecordError
+from raydp_wrap.model import Exit, Rung, Usage
+from raydp_wrap.process import _core
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_SIZE = 64 * 1024
+
+
+class Cause(Enum):
+    """Why the tree was stopped; NONE: it ended by itself."""
+
+    NONE = lib.RD_CAUSE_NONE
+    REQUEST = lib.RD_CAUSE_REQUEST
+    SIGNAL = lib.RD_CAUSE_SIGNAL
+    OWNER_DIED = lib.RD_CAUSE_OWNER_DIED
+    ACTIVE_DEADLINE = lib.RD_CAUSE_ACTIVE_DEADLINE
+    START_DEADLINE = lib.RD_CAUSE_START_DEADLINE
+    GUARD_ERROR = lib.RD_CAUSE_GUARD_ERROR
+    GUARD_LOST = 100  # never from a guard: it died first
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Who asked for the stop, when (seconds since the epoch), and with which signal."""
+
+    signal: int
+    pid: int
+    uid: int
+    at: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitRecord:
+    """How a job ended. ``driver`` is None when its exit status could not be had.
+
+    ``tree_empty``: proven by the kernel (ECHILD), not assumed. ``survivors`` are pids that could not be
+    ended. ``swept_term`` and ``swept_kill`` count processes beside the driver that the stop signal, and
+    SIGKILL, ended. ``oom_kills`` were counted in the cgroup while the job ran; None is unknown.
+    ``not_durable`` is the errno that kept the record off the disk, 0 none; ``retried`` the errno of a
+    first attempt. Times are seconds (since the epoch, for the two points in time).
+    """
+
+    identity: str
+    guard_pid: int
+    driver_pid: int
+    driver: Exit | None
+    cause: Cause
+    stop: Stop | None
+    started_at: float
+    ended_at: float
+    duration: float
+    tree_usage: Usage
+    tree_empty: bool
+    swept_term: int = 0
+    swept_kill: int = 0
+    cgroup: bool = False
+    oom_kills: int | None = None
+    survivors: tuple[int, ...] = ()
+    guard_errno: int = 0
+    not_durable: int = 0
+    retried: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+
+def _usage(raw: dict[str, int]) -> Usage:
+    return Usage(
+        user_seconds=raw["user_us"] / 1e6,
+        system_seconds=raw["system_us"] / 1e6,
+        max_rss=raw["max_rss_kib"] * 1024,
+        minor_faults=raw["minor_faults"],
+        major_faults=raw["major_faults"],
+        blocks_in=raw["blocks_in"],
+        blocks_out=raw["blocks_out"],
+        switches_voluntary=raw["switches_voluntary"],
+        switches_forced=raw["switches_forced"],
+    )
+
+
+def _build(raw: dict[str, Any], **more: Any) -> ExitRecord:
+    driver = None
+    if raw["driver_waited"]:
+        signal = raw["signal"] or None
+        driver = Exit(
+            code=None if signal else raw["code"],
+            signal=signal,
+            core_dumped=bool(raw["core_dumped"]),
+            usage=_usage(raw["rusage"]),
+            rung=Rung(raw["rung"]),
+        )
+    stop = None
+    if raw["cause"]:
+        stop = Stop(
+            raw["stop_signal"], raw["stop_pid"], raw["stop_uid"], raw["stop_wall_ns"] / 1e9, raw["stop_label"]
+        )
+    return ExitRecord(
+        identity=raw["id"],
+        guard_pid=raw["guard_pid"],
+        driver_pid=raw["driver_pid"],
+        driver=driver,
+        cause=Cause(raw["cause"]),
+        stop=stop,
+        started_at=raw["started_wall_ns"] / 1e9,
+        ended_at=raw["ended_wall_ns"] / 1e9,
+        duration=raw["duration_ns"] / 1e9,
+        tree_usage=_usage(raw["tree_rusage"]),
+        tree_empty=bool(raw["tree_empty"]),
+        swept_term=raw["swept_term"],
+        swept_kill=raw["swept_kill"],
+        cgroup=bool(raw["cgroup"]),
+        oom_kills=None if raw["oom_kills"] < 0 else raw["oom_kills"],
+        survivors=tuple(raw["survivor_pids"]),
+        guard_errno=raw["guard_errno"],
+        **more,
+    )
+
+
+def _usage_dict(raw: Any) -> dict[str, int]:
+    return {name: getattr(raw, name) for name, kind in ffi.typeof("rd_exit").fields if kind.type.cname == "int64_t"}
+
+
+def from_tell(tell: Any, identity: str) -> ExitRecord:
+    """The record in an ``rd_guard_tell`` of type ENDED."""
+    raw = tell.record
+    fields = {
+        name: getattr(raw, name)
+        for name in (
+            "guard_pid", "driver_pid", "driver_waited", "cause", "stop_signal", "stop_pid", "stop_uid",
+            "stop_wall_ns", "started_wall_ns", "ended_wall_ns", "duration_ns", "tree_empty", "swept_term",
+            "swept_kill", "cgroup", "oom_kills", "guard_errno",
+        )
+    }  # fmt: skip
+    fields.update(
+        id=identity,
+        code=raw.driver.code,
+        signal=raw.driver.signal,
+        core_dumped=raw.driver.core_dumped,
+        rung=raw.driver.rung,
+        rusage=_usage_dict(raw.driver),
+        tree_rusage=_usage_dict(raw.tree),
+        stop_label=ffi.string(raw.stop_label).decode("utf-8", "replace"),
+        survivor_pids=list(raw.survivor_pid)[: max(0, min(8, raw.survivors))],
+    )
+    return _build(fields, not_durable=tell.record_errno, retried=tell.record_retried)
+
+
+def parse(data: bytes, where: str = "the exit record") -> ExitRecord:
+    """The record in a file's bytes.
+
+    Raises:
+        RecordError: truncated, not a record, or of a newer version.
+
+    """
+    try:
+        raw = json.loads(data)
+        if not isinstance(raw, dict) or not isinstance(raw.get("schema"), int):
+            raise TypeError  # noqa: TRY301 - one place says what is wrong
+        if raw["schema"] > _core.lib.RD_GUARD_VERSION:
+            raise RecordError(f"{where} is of version {raw['schema']}, which a newer raydp-wrap wrote: use that one.")
+        return _build(raw)
+    except (ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"{where} is no exit record, or a damaged one; it is left as it is.") from error
+
+
+def read(path: Path) -> ExitRecord | None:
+    """The record at PATH, or None if there is none. A symlink, FIFO or oversized file is refused.
+
+    Raises:
+        RecordError: there is something else at PATH, or it is damaged.
+
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise RecordError(f"{path} is a symbolic link, not an exit record; it is left as it is.") from error
+        raise RecordError(f"{path} can't be read: {error.strerror}") from error
+    with os.fdopen(fd, "rb") as file:
+        import stat  # noqa: PLC0415 - only a repair reads records
+
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise RecordError(f"{path} is not a regular file; it is left as it is.")
+        return parse(file.read(MAX_SIZE), str(path))
