@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Evidence", "Exit", "Launch", "Outcome", "Reason", "Rung", "TerminalState", "Usage"]
+__all__ = [
+    "Cause",
+    "Evidence",
+    "Exit",
+    "ExitRecord",
+    "Launch",
+    "Outcome",
+    "Reason",
+    "Rung",
+    "Stop",
+    "TerminalState",
+    "Usage",
+]
 
 
 class TerminalState(Enum):
@@ -92,6 +104,63 @@ class Exit:
     def returncode(self) -> int:
         """As Popen counts it: the exit code, or minus the signal."""
         return self.code if self.code is not None else -(self.signal or 0)
+
+
+class Cause(Enum):
+    """Why a guard stopped its tree; NONE: the driver ended by itself."""
+
+    NONE = "none"
+    REQUEST = "request"
+    SIGNAL = "signal"
+    OWNER_DIED = "owner-died"
+    ACTIVE_DEADLINE = "active-deadline"
+    START_DEADLINE = "start-deadline"
+    GUARD_ERROR = "guard-error"
+    GUARD_LOST = "guard-lost"  # never from a guard: it died first
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Who asked for the stop, when (seconds since the epoch), and with which signal."""
+
+    signal: int
+    pid: int
+    uid: int
+    at: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitRecord:
+    """How a job ended. ``driver`` is None when its exit status could not be had.
+
+    ``tree_empty``: proven by the kernel (ECHILD), not assumed. ``survivors`` are pids that could not be
+    ended. ``swept_term`` and ``swept_kill`` count processes beside the driver that the stop signal, and
+    SIGKILL, ended. ``oom_kills`` were counted in the cgroup while the job ran; None is unknown.
+    ``not_durable`` is the errno that kept the record off the disk, 0 none; ``retried`` the errno of a
+    first attempt. Times are seconds (since the epoch, for the two points in time).
+    """
+
+    identity: str
+    guard_pid: int
+    driver_pid: int
+    driver: Exit | None
+    cause: Cause
+    stop: Stop | None
+    started_at: float
+    ended_at: float
+    duration: float
+    tree_usage: Usage
+    tree_empty: bool
+    swept_term: int = 0
+    swept_kill: int = 0
+    cgroup: bool = False
+    oom_kills: int | None = None
+    survivors: tuple[int, ...] = ()
+    guard_errno: int = 0
+    not_durable: int = 0
+    retried: int = 0
+    notes: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from raydp_wrap.process.guard import Guard, News, Phase, Told
 from raydp_wrap.process.many import ProcessSet
-from raydp_wrap.process.record import Cause, ExitRecord, Stop
 from raydp_wrap.process.spawn import DEVNULL, PIPE, STDOUT, Process
 
 __all__ = [
     "DEVNULL",
     "PIPE",
     "STDOUT",
-    "Cause",
-    "ExitRecord",
     "Guard",
     "News",
     "Phase",
     "Process",
     "ProcessSet",
-    "Stop",
     "Told",
 ]

@@ -14,10 +14,9 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from raydp_wrap._native import ffi, lib
 from raydp_wrap.errors import GuardLostError, GuardUnresponsiveError, RecordError, UsageError, WaitTimeoutError
-from raydp_wrap.model import Usage
+from raydp_wrap.model import Cause, ExitRecord, Stop, Usage
 from raydp_wrap.process import _core, cgroup, sweep
 from raydp_wrap.process import record as records
-from raydp_wrap.process.record import Cause, ExitRecord, Stop
 from raydp_wrap.process.spawn import Process
 
 if TYPE_CHECKING:
@@ -329,7 +328,7 @@ class Guard:
             self.phase,
             raw.guard_pid,
             raw.driver_pid,
-            Cause(raw.cause),
+            records.cause_of(raw.cause),
             tuple(raw.survivor_pid)[:count] if tell.type == lib.RD_TELL_PENDING else (),
         )
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap._native import ffi, lib
 from raydp_wrap.errors import RecordError
-from raydp_wrap.model import Exit, Rung, Usage
+from raydp_wrap.model import Cause, Exit, ExitRecord, Rung, Stop, Usage
 from raydp_wrap.process import _core
 
 if TYPE_CHECKING:
@@ -20,61 +18,23 @@ if TYPE_CHECKING:
 MAX_SIZE = 64 * 1024
 
 
-class Cause(Enum):
-    """Why the tree was stopped; NONE: it ended by itself."""
-
-    NONE = lib.RD_CAUSE_NONE
-    REQUEST = lib.RD_CAUSE_REQUEST
-    SIGNAL = lib.RD_CAUSE_SIGNAL
-    OWNER_DIED = lib.RD_CAUSE_OWNER_DIED
-    ACTIVE_DEADLINE = lib.RD_CAUSE_ACTIVE_DEADLINE
-    START_DEADLINE = lib.RD_CAUSE_START_DEADLINE
-    GUARD_ERROR = lib.RD_CAUSE_GUARD_ERROR
-    GUARD_LOST = 100  # never from a guard: it died first
+_CAUSES = {
+    lib.RD_CAUSE_NONE: Cause.NONE,
+    lib.RD_CAUSE_REQUEST: Cause.REQUEST,
+    lib.RD_CAUSE_SIGNAL: Cause.SIGNAL,
+    lib.RD_CAUSE_OWNER_DIED: Cause.OWNER_DIED,
+    lib.RD_CAUSE_ACTIVE_DEADLINE: Cause.ACTIVE_DEADLINE,
+    lib.RD_CAUSE_START_DEADLINE: Cause.START_DEADLINE,
+    lib.RD_CAUSE_GUARD_ERROR: Cause.GUARD_ERROR,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Who asked for the stop, when (seconds since the epoch), and with which signal."""
-
-    signal: int
-    pid: int
-    uid: int
-    at: float
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ExitRecord:
-    """How a job ended. ``driver`` is None when its exit status could not be had.
-
-    ``tree_empty``: proven by the kernel (ECHILD), not assumed. ``survivors`` are pids that could not be
-    ended. ``swept_term`` and ``swept_kill`` count processes beside the driver that the stop signal, and
-    SIGKILL, ended. ``oom_kills`` were counted in the cgroup while the job ran; None is unknown.
-    ``not_durable`` is the errno that kept the record off the disk, 0 none; ``retried`` the errno of a
-    first attempt. Times are seconds (since the epoch, for the two points in time).
-    """
-
-    identity: str
-    guard_pid: int
-    driver_pid: int
-    driver: Exit | None
-    cause: Cause
-    stop: Stop | None
-    started_at: float
-    ended_at: float
-    duration: float
-    tree_usage: Usage
-    tree_empty: bool
-    swept_term: int = 0
-    swept_kill: int = 0
-    cgroup: bool = False
-    oom_kills: int | None = None
-    survivors: tuple[int, ...] = ()
-    guard_errno: int = 0
-    not_durable: int = 0
-    retried: int = 0
-    notes: tuple[str, ...] = field(default=())
+def cause_of(number: int) -> Cause:
+    """The guard's number as a model. Raises ValueError for a number this version doesn't know."""
+    try:
+        return _CAUSES[number]
+    except KeyError:
+        raise ValueError(f"unknown cause {number}") from None
 
 
 def _usage(raw: dict[str, int]) -> Usage:
@@ -112,7 +72,7 @@ def _build(raw: dict[str, Any], **more: Any) -> ExitRecord:
         guard_pid=raw["guard_pid"],
         driver_pid=raw["driver_pid"],
         driver=driver,
-        cause=Cause(raw["cause"]),
+        cause=cause_of(raw["cause"]),
         stop=stop,
         started_at=raw["started_wall_ns"] / 1e9,
         ended_at=raw["ended_wall_ns"] / 1e9,
