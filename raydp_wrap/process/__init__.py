@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from raydp_wrap.process.guard import Guard, News, Phase, Told
+from raydp_wrap.process.incoming import IncomingSignals, Received
 from raydp_wrap.process.many import ProcessSet
+from raydp_wrap.process.private import private_directory
+from raydp_wrap.process.record import parse as parse_record
 from raydp_wrap.process.spawn import DEVNULL, PIPE, STDOUT, Process
 
 __all__ = [
@@ -11,9 +14,13 @@ __all__ = [
     "PIPE",
     "STDOUT",
     "Guard",
+    "IncomingSignals",
     "News",
     "Phase",
     "Process",
     "ProcessSet",
+    "Received",
     "Told",
+    "parse_record",
+    "private_directory",
 ]

@@ -1,0 +1,190 @@
+"""One submission in the foreground: the command as if called directly, and its outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raydp_wrap.errors import StartError
+from raydp_wrap.home import home
+from raydp_wrap.outcome import decide, signal_name, start_failed
+from raydp_wrap.process import Guard, IncomingSignals, News
+from raydp_wrap.report import Report
+from raydp_wrap.terminal import Terminal
+
+if TYPE_CHECKING:
+    from raydp_wrap.model import Launch, Outcome
+    from raydp_wrap.process import Received
+
+__all__ = ["Policy", "new_submission_id", "run"]
+
+RECORD = "exit.json"
+JOB = "job.json"
+
+# Passed on without being a request to stop: QUIT makes a JVM dump its threads, HUP makes a server reload.
+_PASSED_ON = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+_SHORT_GRACE = 1.0
+# `timeout` and a group kill send the same signal twice at once: that is one request, not two.
+_ONE_REQUEST = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a submission is to be run. Times are seconds; ``report`` is where the outcome goes as JSON."""
+
+    name: str = ""
+    grace: float = 10.0
+    stop_signal: int = signal.SIGTERM
+    active_deadline: float | None = None
+    report: str | None = None
+
+
+def new_submission_id() -> str:
+    """A new id: sortable by time, unique by chance (48 bits a second)."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(6).hex()}"
+
+
+class _Foreground:
+    """The signals and messages of one run."""
+
+    def __init__(self, guard: Guard, *, shared: bool) -> None:
+        self.guard = guard
+        self.received: set[int] = set()
+        self._shared = shared
+        self._requests = 0
+        self._last: tuple[float, int] = (0.0, 0)
+
+    def on_signal(self, got: Received) -> None:
+        # What a terminal sends reaches the driver, in the same group, by itself; whether it ends by it,
+        # as a shell's foreground command would, is the driver's decision.
+        if got.from_terminal and self._shared:
+            self.received.add(got.signal)
+        elif got.signal in _STOPS:
+            self._on_stop(got)
+        else:
+            if got.signal != signal.SIGCONT:
+                self.received.add(got.signal)
+            self.guard.send_signal(got.signal)
+
+    def _on_stop(self, got: Received) -> None:
+        now = time.monotonic()
+        last_at, last_signal = self._last
+        self._last = (now, got.signal)
+        if self._requests and got.signal == last_signal and now - last_at < _ONE_REQUEST:
+            return
+        self._requests += 1
+        label = f"{signal_name(got.signal)} from pid {got.pid}, uid {got.uid}"
+        if self._requests == 1:
+            self.guard.stop(signal=got.signal, label=label)
+        else:
+            grace = _SHORT_GRACE if self._requests == 2 else 0.0  # noqa: PLR2004 - the second, then the third
+            self.guard.stop(signal=got.signal, grace=grace, label=label)
+
+    def loop(self, signals: IncomingSignals) -> None:
+        """Until the guard has told the end, or is gone."""
+        poll = select.poll()
+        poll.register(self.guard.fileno(), select.POLLIN)
+        poll.register(signals.fileno(), select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if signals.fileno() in ready:
+                while (got := signals.read()) is not None:
+                    self.on_signal(got)
+            if self.guard.fileno() in ready:
+                told = self.guard.read()
+                if told is None or told.news is News.ENDED:
+                    return
+                if told.news is News.PENDING:
+                    pids = ", ".join(map(str, told.survivors))
+                    _say(f"SIGKILL was sent and pid {pids} is still there: waiting for it to end")
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(f"raydp-wrap: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _heard(*, shared: bool) -> list[int]:
+    """The signals to act on: not those that a terminal's user (nohup, a background job) has us ignore."""
+    numbers = [*_STOPS, *_PASSED_ON]
+    kept = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT} if shared else {signal.SIGHUP}
+    return [n for n in numbers if n not in kept or signal.getsignal(n) is not signal.SIG_IGN]
+
+
+def _delivery(directory: Path) -> list[str]:
+    """What the guard starts when we are gone: this very package, whatever the job's environment says."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; from raydp_wrap.deliver import main; main(sys.argv[1])"
+    return [sys.executable, "-I", "-c", code, str(directory)]
+
+
+def run(launch: Launch, policy: Policy) -> Outcome:
+    """Run LAUNCH in the foreground, from the main thread, and decide its outcome.
+
+    Raises:
+        UsageError: the report can't be written, or there is nowhere to keep state. Nothing was started.
+
+    """
+    submission_id = new_submission_id()
+    name = policy.name or os.path.basename(launch.argv[0])
+    report = None if policy.report is None else Report(policy.report, submission_id)
+    directory = home() / "run" / submission_id
+    directory.mkdir(parents=True, mode=0o700)
+    terminal = Terminal()
+    shared = terminal.exists
+    keep = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT) if shared else (signal.SIGHUP,)
+    try:
+        job = {"submission_id": submission_id, "name": name, "report": str(report.path) if report else None}
+        (directory / JOB).write_text(json.dumps(job), encoding="utf-8")
+        with IncomingSignals(_heard(shared=shared)) as signals:
+            try:
+                guard = Guard.start(
+                    launch,
+                    identity=submission_id,
+                    grace=policy.grace,
+                    stop_signal=policy.stop_signal,
+                    active_deadline=policy.active_deadline,
+                    record=directory / RECORD,
+                    on_owner_death=_delivery(directory),
+                    placement="shared" if shared else "session",
+                    keep_ignored=keep,
+                )
+            except StartError as error:
+                outcome = start_failed(
+                    str(error), submission_id=submission_id, name=name, status=error.exit_code, at=time.time()
+                )
+                _write(report, outcome)
+                return outcome
+            with guard:
+                foreground = _Foreground(guard, shared=shared)
+                foreground.loop(signals)
+                record = guard.wait()
+                outcome = decide(record, submission_id=submission_id, name=name, received=foreground.received)
+                _write(report, outcome)
+                guard.done()
+                return outcome
+    except BaseException:
+        if report is not None:
+            report.discard()
+        raise
+    finally:
+        terminal.restore()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _write(report: Report | None, outcome: Outcome) -> None:
+    if report is None:
+        return
+    try:
+        report.write(outcome)
+    except OSError as error:
+        _say(f"the report {report.path} could not be written: {error.strerror}; the outcome is {outcome.state.value}")
