@@ -42,7 +42,8 @@ def main(argv: Sequence[str]) -> int:
         print(error.format_message(), file=sys.stderr)  # noqa: T201
         return UsageError.exit_code
     except click.ClickException as error:
-        raise UsageError(f"{error.format_message().rstrip(".")}: see raydp-wrap --help.") from error
+        message = error.format_message().rstrip(".")
+        raise UsageError(f"{message} (raydp-wrap --help tells more).") from error
     except click.Abort as error:
         raise UsageError("interrupted.") from error
     return int(result or 0)
