@@ -200,7 +200,7 @@ static int watch_start(int32_t pid, int event_fd)
     }
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN + 16384);
+    pthread_attr_setstacksize(&attr, (size_t)PTHREAD_STACK_MIN + 16384);
     int err = pthread_create(&thread, &attr, watch_exit, w); /* inherits our fully blocked mask */
     pthread_attr_destroy(&attr);
     if (err) {
@@ -400,7 +400,7 @@ int rd_probe(rd_caps *out)
     /* No exit signal: a probe must not wake a SIGCHLD handler, nor a waitpid(-1), of the host. */
     int pid = clone(probe_child, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | CLONE_PIDFD, &probe, &pidfd, NULL, NULL);
     out->clone_pidfd = pid > 0 && pidfd >= 0;
-    if (pid < 0)
+    if (pid < 0 && is_unsupported(errno))
         pid = clone(probe_child, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, &probe, NULL, NULL, NULL);
     int err = pid < 0 ? -errno : 0;
     if (pid > 0) {
@@ -409,6 +409,8 @@ int rd_probe(rd_caps *out)
         out->pidfd_open = opened >= 0;
         if (opened >= 0)
             close(opened);
+        else if (!is_unsupported(-opened)) /* want of descriptors says nothing about the kernel */
+            err = opened;
         reap(pid);
     }
     if (pidfd >= 0)

@@ -15,10 +15,22 @@
 #include "sys.h"
 #include "wait.h"
 
+/* Whether the child is still unreaped, so that its pid, and the group it leads, can't be another's. The host's
+ * own waitpid(-1), or an ignored SIGCHLD, may have reaped it. */
+static int still_ours(const rd_child *child)
+{
+    if (child->method == RD_METHOD_THREAD) {
+        struct rd_ksiginfo info;
+        const int options = RD_WEXITED | RD_WNOHANG | RD_WNOWAIT | RD_WALL;
+        return rd_sys5(__NR_waitid, RD_P_PID, child->pid, &info, options, 0) >= 0;
+    }
+    return rd_sys4(__NR_pidfd_send_signal, child->fd, 0, 0, 0) != -ESRCH;
+}
+
 static int signal_process(const rd_child *child, int sig)
 {
     if (child->method == RD_METHOD_THREAD)
-        return (int)rd_sys2(__NR_kill, child->pid, sig); /* unreaped, so the pid is still its own */
+        return still_ours(child) ? (int)rd_sys2(__NR_kill, child->pid, sig) : -ESRCH;
     return (int)rd_sys4(__NR_pidfd_send_signal, child->fd, sig, 0, 0);
 }
 
@@ -32,35 +44,71 @@ static int kill_cgroup(int cgroup_fd)
     return ret;
 }
 
-/* Each member through a pidfd that is verified after it was opened: still listed means still it. */
-static int signal_cgroup(int cgroup_fd, int sig)
+typedef int (*visit_pid)(int pid, void *ctx);
+
+/* Each pid that cgroup.procs lists, until VISIT returns other than 0: what it returned, or -errno. */
+static int each_member(int cgroup_fd, visit_pid visit, void *ctx)
 {
-    if (sig == SIGKILL && kill_cgroup(cgroup_fd) == 0)
-        return 0;
+    char buf[1024];
+    int pid = 0, ret = 0;
     int fd = openat(cgroup_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    FILE *procs = fdopen(fd, "r");
-    if (!procs) {
-        int err = -errno;
-        close(fd);
-        return err;
-    }
-    int pid, worst = 0;
-    while (fscanf(procs, "%d", &pid) == 1) {
-        int pidfd = (int)rd_sys2(__NR_pidfd_open, pid, 0);
-        if (pidfd < 0) {
-            if (pidfd != -ESRCH)
-                worst = pidfd;
+    while (!ret) {
+        ssize_t n = read(fd, buf, sizeof buf);
+        if (n < 0 && errno == EINTR)
             continue;
+        if (n <= 0) {
+            ret = n < 0 ? -errno : 0;
+            break;
         }
-        long ret = rd_sys4(__NR_pidfd_send_signal, pidfd, sig, 0, 0);
-        if (ret < 0 && ret != -ESRCH)
-            worst = (int)ret;
+        for (ssize_t i = 0; i < n && !ret; i++) {
+            if (buf[i] >= '0' && buf[i] <= '9') {
+                pid = pid * 10 + (buf[i] - '0');
+            } else {
+                if (pid) /* 0: a process of a pid namespace we don't see */
+                    ret = visit(pid, ctx);
+                pid = 0;
+            }
+        }
+    }
+    close(fd);
+    return ret;
+}
+
+static int is_pid(int pid, void *wanted)
+{
+    return pid == *(int *)wanted;
+}
+
+struct cgroup_signal {
+    int cgroup_fd, sig, worst;
+};
+
+/* Through a pidfd, and only if the pid is still listed once that is open: still listed, still the member. */
+static int signal_member(int pid, void *ctx)
+{
+    struct cgroup_signal *s = ctx;
+    long ret = rd_sys2(__NR_pidfd_open, pid, 0);
+    int pidfd = (int)ret;
+    if (ret >= 0) {
+        ret = each_member(s->cgroup_fd, is_pid, &pid);
+        if (ret > 0)
+            ret = rd_sys4(__NR_pidfd_send_signal, pidfd, s->sig, 0, 0);
         close(pidfd);
     }
-    fclose(procs);
-    return worst;
+    if (ret < 0 && ret != -ESRCH)
+        s->worst = (int)ret;
+    return 0;
+}
+
+static int signal_cgroup(int cgroup_fd, int sig)
+{
+    struct cgroup_signal s = {cgroup_fd, sig, 0};
+    if (sig == SIGKILL && kill_cgroup(cgroup_fd) == 0)
+        return 0;
+    int ret = each_member(cgroup_fd, signal_member, &s);
+    return ret < 0 ? ret : s.worst;
 }
 
 int rd_signal(const rd_child *child, int sig, int scope, int cgroup_fd)
@@ -69,8 +117,7 @@ int rd_signal(const rd_child *child, int sig, int scope, int cgroup_fd)
     case RD_SCOPE_PROCESS:
         return signal_process(child, sig);
     case RD_SCOPE_GROUP:
-        /* The leader is unreaped, so its pid, and with it the group's id, can't be another's. */
-        return (int)rd_sys2(__NR_kill, -child->pid, sig);
+        return still_ours(child) ? (int)rd_sys2(__NR_kill, -child->pid, sig) : -ESRCH;
     case RD_SCOPE_CGROUP:
         return signal_cgroup(cgroup_fd, sig);
     default:
@@ -129,53 +176,82 @@ static int await_group(int32_t group, int64_t deadline)
             return 1;
         if (waiting.fd < 0)
             return 0;
-        int64_t left = deadline - rd_now();
-        int ready = left > 0 ? rd_poll_fds(&waiting, 1, left) : 0;
+        int64_t left = rd_left(deadline);
+        int ready = left ? rd_poll_fds(&waiting, 1, left) : 0;
         close(waiting.fd);
         if (ready == 0)
             return 0;
     }
 }
 
+/* Wait until no live process is in the cgroup or below it: 1 so, 0 time's up. */
+static int await_cgroup(int cgroup_fd, int64_t deadline)
+{
+    struct pollfd events = {.fd = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC), .events = POLLPRI};
+    int empty = events.fd < 0; /* the root cgroup has none, and is never empty */
+    while (events.fd >= 0 && !empty) {
+        char text[256];
+        ssize_t n = pread(events.fd, text, sizeof text - 1, 0);
+        text[n > 0 ? n : 0] = '\0';
+        empty = n < 0 || strstr(text, "populated 0"); /* ENODEV: the cgroup has been removed */
+        int64_t left = rd_left(deadline);
+        if (!empty && (!left || rd_poll_fds(&events, 1, left) == 0))
+            break;
+    }
+    if (events.fd >= 0)
+        close(events.fd);
+    return empty;
+}
+
 /* Wait until the leader has exited (unreaped): 1 so, 0 time's up, -errno. */
 static int await_leader(const rd_child *child, int64_t deadline)
 {
-    for (;;) {
-        int64_t left = deadline - rd_now();
-        int ret = rd_observe(child, left > 0 ? left : 0);
-        if (ret != -EINTR)
-            return ret;
-    }
+    int ret;
+    do
+        ret = rd_observe(child, rd_left(deadline));
+    while (ret == -EINTR);
+    return ret;
+}
+
+/* The same for everything in SCOPE. */
+static int await_scope(const rd_child *child, int scope, int cgroup_fd, int64_t deadline)
+{
+    int ret = await_leader(child, deadline);
+    if (ret > 0 && scope == RD_SCOPE_GROUP)
+        ret = await_group(child->pid, deadline);
+    else if (ret > 0 && scope == RD_SCOPE_CGROUP)
+        ret = await_cgroup(cgroup_fd, deadline);
+    return ret;
 }
 
 int rd_stop(const rd_child *child, int sig, int64_t grace_ns, int64_t reap_ns, int scope, int cgroup_fd, rd_exit *out)
 {
     int rung = RD_RUNG_NONE;
-    int exited = await_leader(child, 0);
+    int exited = await_leader(child, rd_deadline(0)), ended = exited;
     if (exited < 0)
         return exited;
-    if (!exited && grace_ns > 0 && sig != SIGKILL) {
+    if (!exited && grace_ns && sig != SIGKILL) {
         int ret = rd_signal(child, sig, scope, cgroup_fd);
         if (ret < 0 && ret != -ESRCH)
             return ret;
         if (ret == 0)
             rd_signal(child, SIGCONT, scope, cgroup_fd); /* a stopped process can't heed it */
         rung = RD_RUNG_SIGNAL;
-        if ((exited = await_leader(child, rd_now() + grace_ns)) < 0)
-            return exited;
+        /* The grace is everyone's, not the leader's alone: a shell may end before the work it started. */
+        if ((ended = await_scope(child, scope, cgroup_fd, rd_deadline(grace_ns))) < 0)
+            return ended;
     }
-    if (!exited)
+    if (!ended)
         rung = RD_RUNG_KILL;
     /* Observe, kill, then reap: until the reap neither pid nor group id can be given to a stranger. */
-    if (!exited || scope != RD_SCOPE_PROCESS)
+    if (!ended || scope != RD_SCOPE_PROCESS)
         rd_signal(child, SIGKILL, scope, cgroup_fd);
-    if (!exited && scope == RD_SCOPE_CGROUP)
+    if (!ended && scope == RD_SCOPE_CGROUP)
         rd_signal(child, SIGKILL, RD_SCOPE_PROCESS, -1); /* it may have left the cgroup */
-    int64_t deadline = rd_now() + reap_ns;
     out->rung = rung;
-    if ((exited = await_leader(child, deadline)) < 0)
-        return exited;
-    if (!exited || (scope == RD_SCOPE_GROUP && !await_group(child->pid, deadline))) {
+    if ((ended = await_scope(child, scope, cgroup_fd, rd_deadline(reap_ns))) < 0)
+        return ended;
+    if (!ended) {
         out->rung = RD_RUNG_PENDING;
         return 0;
     }

@@ -68,15 +68,15 @@ int rd_uds_wait(int watch, const char *path, int worker_fd, int64_t timeout_ns)
     int err = make_address(path, &addr, &len);
     if (err < 0)
         return err;
-    int64_t deadline = timeout_ns < 0 ? -1 : rd_now() + timeout_ns;
+    int64_t deadline = rd_deadline(timeout_ns);
     int64_t backoff = BACKOFF_MIN_NS;
     for (;;) {
         drain(watch); /* before the attempt: what comes after it wakes us */
         int fd = try_connect(&addr, len, SOCK_STREAM);
         if (fd >= 0 || (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN))
             return fd;
-        int64_t left = -1;
-        if (deadline >= 0 && (left = deadline - rd_now()) <= 0)
+        int64_t left = rd_left(deadline);
+        if (!left)
             return -ETIMEDOUT;
         /* inotify tells of bind(), nothing tells of listen(): there a short backoff is all there is */
         int bound = fd != -ENOENT;
@@ -102,9 +102,16 @@ int rd_uds_listen(const char *path, int backlog, int type)
     int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    /* The mode of the unbound socket is the mode it is bound with: no moment with a wider one. */
-    if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&addr, len) < 0 || listen(fd, backlog) < 0) {
+    /* The mode of the unbound socket, less the umask, is the mode it is bound with: no moment with a wider
+     * one. A umask that takes more than others' bits is made up for afterwards. */
+    if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&addr, len) < 0) {
         err = -errno;
+        close(fd);
+        return err;
+    }
+    if (chmod(path, 0600) < 0 || listen(fd, backlog) < 0) {
+        err = -errno;
+        unlink(path); /* ours: the bind above made it */
         close(fd);
         return err;
     }

@@ -22,6 +22,20 @@ int64_t rd_now(void)
     return (int64_t)ts.tv_sec * RD_NS_PER_S + ts.tv_nsec;
 }
 
+int64_t rd_deadline(int64_t timeout_ns)
+{
+    int64_t now = rd_now();
+    return timeout_ns < 0 || timeout_ns > RD_FOREVER - now ? RD_FOREVER : now + timeout_ns;
+}
+
+int64_t rd_left(int64_t deadline)
+{
+    if (deadline == RD_FOREVER)
+        return -1;
+    int64_t left = deadline - rd_now();
+    return left > 0 ? left : 0;
+}
+
 int rd_poll_fds(struct pollfd *fds, int count, int64_t timeout_ns)
 {
     struct timespec ts = {timeout_ns / RD_NS_PER_S, timeout_ns % RD_NS_PER_S};
@@ -35,13 +49,19 @@ int rd_observe(const rd_child *child, int64_t timeout_ns)
     return rd_poll_fds(&p, 1, timeout_ns);
 }
 
-/* A pid is safe to wait on and to signal here: it stays ours until this very call reaps it. */
+/* Through the pidfd: where the host's own waitpid(-1) has taken the child behind our back, its pid may
+ * by now be another child's, whose status is not ours to take. */
 int rd_reap(const rd_child *child, rd_exit *out)
 {
     struct rd_ksiginfo info;
     struct rd_krusage ru;
+    const int options = RD_WEXITED | RD_WNOHANG | RD_WALL;
+    long ret = -EINVAL;
     memset(&info, 0, sizeof info);
-    long ret = rd_sys5(__NR_waitid, RD_P_PID, child->pid, &info, RD_WEXITED | RD_WNOHANG | RD_WALL, &ru);
+    if (child->method != RD_METHOD_THREAD)
+        ret = rd_sys5(__NR_waitid, RD_P_PIDFD, child->fd, &info, options, &ru);
+    if (ret == -EINVAL && child->fd >= 0) /* before Linux 5.4, too */
+        ret = rd_sys5(__NR_waitid, RD_P_PID, child->pid, &info, options, &ru);
     if (ret < 0)
         return (int)ret;
     if (!info.pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -12,9 +13,10 @@ from raydp_wrap.errors import CommandNotExecutableError, CommandNotFoundError, S
 from raydp_wrap.model import Exit, Rung, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 NS = 1_000_000_000
+_LONGEST = 100 * 365 * 86400.0  # seconds; more would not fit the core's 64 bits of nanoseconds for long
 
 STAGES = {
     lib.RD_STAGE_NONE: "none",
@@ -49,7 +51,7 @@ def check(ret: int) -> int:
 
 def to_ns(seconds: float | None) -> int:
     """Seconds as the core counts them; None is for ever."""
-    return -1 if seconds is None else max(0, int(seconds * NS))
+    return -1 if seconds is None else int(max(0.0, min(seconds, _LONGEST)) * NS)
 
 
 @functools.cache
@@ -60,9 +62,29 @@ def capabilities() -> Any:
     return caps
 
 
+@contextlib.contextmanager
+def step(stage: str, what: str) -> Iterator[None]:
+    """Name the step at which an OSError stopped a start."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        message = f"{what}: can't be started, at step {stage!r}: {os.strerror(number)}"
+        raise StartError(number, message, what, stage=stage) from error
+
+
+def report_flag(executable: str) -> int:
+    """The flag a start of EXECUTABLE needs where vfork is emulated, and a failure comes through a pipe."""
+    with step("clone", executable):
+        return 0 if capabilities().vfork else int(lib.RD_ERROR_PIPE)
+
+
 def blob(strings: Iterable[str | bytes | os.PathLike[str]], what: str) -> bytes:
     """Strings as the core takes them: each ended by NUL, back to back."""
-    parts = [os.fsencode(s) for s in strings]
+    try:
+        parts = [os.fsencode(s) for s in strings]
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} holds a character that has no bytes ({error.reason}): take it out.") from error
     joined = b"\0".join(parts)
     if joined.count(b"\0") != max(0, len(parts) - 1):
         raise UsageError(f"{what} holds a NUL byte, which no program can be given: take it out.")
@@ -74,7 +96,8 @@ def environment_blob(env: Mapping[str, str]) -> bytes:
     for name in env:
         if not name or "=" in name:
             raise UsageError(f"{name!r} can't be the name of an environment variable: it is empty or holds '='.")
-    return blob((f"{name}={value}" for name, value in env.items()), "the environment")
+    pairs = (os.fsencode(name) + b"=" + os.fsencode(value) for name, value in env.items())
+    return blob(pairs, "the environment")
 
 
 def which(name: str, env: Mapping[str, str] | None, cwd: str | None = None) -> str:

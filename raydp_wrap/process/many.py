@@ -5,18 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import signal as signals
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap._native import ffi, lib
+from raydp_wrap.errors import UsageError
+from raydp_wrap.model import Exit
 from raydp_wrap.process import _core
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
-
-    from raydp_wrap.model import Exit
 
 _BLOCK = 256
 _EVENTS = 64
@@ -46,33 +46,33 @@ class ProcessSet:
 
     def spawn(self, argv: Sequence[str], *, new_session: bool = False) -> int:
         """Start one; its number. Raises as :class:`Process` does."""
+        if isinstance(argv, (str, bytes)) or not argv:
+            raise UsageError(f"the command {argv!r} is no list of a name and arguments: give one.")
+        arguments = ffi.from_buffer(_core.blob(argv, "the command"))
         path = _core.which(os.fsdecode(argv[0]), None)
         spec = ffi.new("rd_spec *")
-        text, arguments = ffi.new("char[]", os.fsencode(path)), ffi.from_buffer(_core.blob(argv, "the command"))
+        text = ffi.new("char[]", os.fsencode(path))
         spec.size = ffi.sizeof("rd_spec")
         spec.executable = text
         spec.argv, spec.argv_len = arguments, len(arguments)
-        spec.flags = (lib.RD_NEW_SESSION if new_session else 0) | (
-            0 if _core.capabilities().vfork else lib.RD_ERROR_PIPE
-        )
+        spec.flags = (lib.RD_NEW_SESSION if new_session else 0) | _core.report_flag(path)
         spec.cgroup_fd = -1
         spec.keep_ignored = 1 << (signals.SIGHUP - 1)
         number = self._free.pop() if self._free else self._next
         if number == len(self._blocks) * _BLOCK:
             self._blocks.append(ffi.new("rd_child[]", _BLOCK))
         child = self._child(number)
-        try:
-            if lib.rd_spawn(spec, child) < 0:
-                raise _core.start_error(child.stage, child.err, path, None)
+        ret = lib.rd_spawn(spec, child)
+        if ret == 0:
             ret = lib.rd_set_add(self._set, child.fd, number)
             if ret < 0:
                 lib.rd_stop(child, signals.SIGKILL, 0, -1, lib.RD_SCOPE_PROCESS, -1, self._raw)
                 os.close(child.fd)
-                _core.check(ret)
-        except BaseException:
+                child.pid, child.stage, child.err = 0, lib.RD_STAGE_CLONE, -ret
+        if ret < 0:
             if number != self._next:
                 self._free.append(number)
-            raise
+            raise _core.start_error(child.stage, child.err, path, None)
         if number == self._next:
             self._next += 1
         self._count += 1
@@ -91,12 +91,25 @@ class ProcessSet:
         for i in range(_core.check(n)):
             number = self._events[i].cookie
             child = self._child(number)
-            if _core.check(lib.rd_wait(child, 0, self._raw)):
-                os.close(child.fd)
+            ret = lib.rd_reap(child, self._raw)
+            if ret == 0:
+                # A tracer still holds it. Events are reported once: ask again.
+                lib.rd_set_remove(self._set, child.fd)
+                _core.check(lib.rd_set_add(self._set, child.fd, number))
+                continue
+            if ret != -errno.ECHILD:
+                _core.check(ret)
+            pid = child.pid
+            os.close(child.fd)
+            child.pid = 0
+            self._free.append(number)
+            self._count -= 1
+            if ret > 0:
                 ended.append((number, _core.exit_of(self._raw)))
-                child.pid = 0
-                self._free.append(number)
-                self._count -= 1
+            else:
+                # As for Process: its status is lost, and a lost status is no success.
+                ended.append((number, Exit(code=255)))
+                warnings.warn(f"process {pid} was reaped by someone else", RuntimeWarning, stacklevel=2)
         return ended
 
     def kill_all(self) -> list[tuple[int, Exit]]:
@@ -120,5 +133,5 @@ class ProcessSet:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

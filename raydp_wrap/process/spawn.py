@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 from raydp_wrap._native import ffi, lib
 from raydp_wrap.errors import StopPendingError, UsageError, WaitTimeoutError
-from raydp_wrap.model import Exit, Rung
+from raydp_wrap.model import Exit
 from raydp_wrap.process import _core
 
 if TYPE_CHECKING:
@@ -34,15 +34,22 @@ _KEEP_HUP = 1 << (signals.SIGHUP - 1)
 
 # Children whose Process was dropped while they ran: reaped as new ones are started, as Popen does.
 _abandoned: list[Any] = []
+_abandoned_lock = threading.Lock()
+
+_NOT_REAPED = -2  # what no exit code is
 
 
 def _reap_abandoned() -> None:
-    out = ffi.new("rd_exit *")
-    for child in _abandoned[:]:
-        if lib.rd_reap(child, out) != 0:
-            with contextlib.suppress(ValueError, OSError):
+    if not _abandoned_lock.acquire(blocking=False):
+        return  # another thread, or the code that our signal handler interrupted, is at it
+    try:
+        out = ffi.new("rd_exit *")
+        for child in _abandoned[:]:
+            if lib.rd_reap(child, out) != 0:
                 _abandoned.remove(child)
                 os.close(child.fd)
+    finally:
+        _abandoned_lock.release()
 
 
 class Process:
@@ -64,7 +71,7 @@ class Process:
 
     """
 
-    def __init__(  # noqa: PLR0912, C901 - one start, one place; each branch is one option
+    def __init__(  # noqa: PLR0912, PLR0915, C901 - one start, one place; each branch is one option
         self,
         argv: Sequence[str | bytes | os.PathLike[str]],
         *,
@@ -90,15 +97,23 @@ class Process:
         self.stdout: IO[bytes] | None = None
         self.stderr: IO[bytes] | None = None
         self._exit: Exit | None = None
-        self._lock = threading.Lock()
+        # Both are re-entrant, for a signal handler that calls us while it interrupts us.
+        self._turn = threading.RLock()  # held while reaping and on the stop ladder, maybe for long
+        self._lock = threading.RLock()  # guards what follows, never for long
+        self._borrowed = 0
+        self._raw: Any = None
         self._child: Any = None
         self._cgroup = -1 if cgroup is None else cgroup
+        if isinstance(argv, (str, bytes)):
+            raise UsageError(f"the command {argv!r} is one string: give a list of its name and arguments.")
         if not argv:
             raise UsageError("there is no command to run: give at least its name.")
         if _abandoned:
             _reap_abandoned()
         cwd_text = None if cwd is None else os.fspath(cwd)
+        argv_blob = ffi.from_buffer(_core.blob(argv, "the command"))
         name = executable if executable is not None else os.fsdecode(argv[0])
+        _core.blob((name, cwd_text or ""), "the executable or the directory")
         path = _core.which(name, env, cwd_text)
 
         if listen_fds:
@@ -113,17 +128,15 @@ class Process:
             for number, fd in fds.items():
                 pairs += (fd, number)
 
-        ours: list[int] = []
         theirs: list[int] = []
         try:
             if stdin is not None:
-                self._stream(0, stdin, pairs, ours, theirs)
+                self._stream(0, stdin, pairs, theirs)
             if stdout is not None:
-                self._stream(1, stdout, pairs, ours, theirs)
+                self._stream(1, stdout, pairs, theirs)
             if stderr is not None:
-                self._stream(2, stderr, pairs, ours, theirs)
+                self._stream(2, stderr, pairs, theirs)
             spec = ffi.new("rd_spec *")
-            argv_blob = ffi.from_buffer(_core.blob(argv, "the command"))
             path_text = ffi.new("char[]", os.fsencode(path))
             spec.size = ffi.sizeof("rd_spec")
             spec.executable = path_text
@@ -150,9 +163,7 @@ class Process:
                 spec.terminal = terminal
             if listen_fds:
                 flags |= lib.RD_LISTEN_PID
-            if not _core.capabilities().vfork:
-                flags |= lib.RD_ERROR_PIPE
-            spec.flags = flags
+            spec.flags = flags | _core.report_flag(path)
             spec.method = method
             spec.death_signal = death_signal
             spec.cgroup_fd = self._cgroup
@@ -163,7 +174,7 @@ class Process:
 
             child = ffi.new("rd_child *")
             if lib.rd_spawn(spec, child) < 0:
-                raise _core.start_error(child.stage, child.err, path, cwd_text)
+                raise _core.start_error(child.stage, child.err, path, cwd_text)  # noqa: TRY301 - the clean-up is below
         except BaseException:
             for stream in (self.stdin, self.stdout, self.stderr):
                 if stream is not None:
@@ -175,18 +186,20 @@ class Process:
         self._child = child
         self.pid: int = child.pid
 
-    def _stream(self, number: int, what: int | IO[Any], pairs: list[int], ours: list[int], theirs: list[int]) -> None:
+    def _stream(self, number: int, what: int | IO[Any], pairs: list[int], theirs: list[int]) -> None:
         if not isinstance(what, int):
             pairs += (what.fileno(), number)
         elif what == PIPE:
-            read_end, write_end = os.pipe2(os.O_CLOEXEC)
+            with _core.step("fds", str(self.args[0])):
+                read_end, write_end = os.pipe2(os.O_CLOEXEC)
             mine, child_end = (write_end, read_end) if number == 0 else (read_end, write_end)
             theirs.append(child_end)
             pairs += (child_end, number)
             stream = os.fdopen(mine, "wb" if number == 0 else "rb")
             setattr(self, ("stdin", "stdout", "stderr")[number], stream)
         elif what == DEVNULL:
-            fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            with _core.step("fds", str(self.args[0])):
+                fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             theirs.append(fd)
             pairs += (fd, number)
         elif what == STDOUT and number == 2:  # noqa: PLR2004 - stderr
@@ -215,31 +228,62 @@ class Process:
         return _core.METHODS[self._child.method]
 
     def fileno(self) -> int:
-        """A descriptor that is readable once the process has exited; valid until it is reaped."""
+        """A descriptor that is readable once the process has exited; valid until it is reaped, -1 from then."""
         return int(self._child.fd)
 
-    def _reap(self, rung: Rung = Rung.NONE) -> Exit | None:
+    def _borrow(self) -> int | None:
+        """The descriptor, which stays open until it is given back; None once the process has been reaped."""
         with self._lock:
-            if self._exit is None:
-                out = ffi.new("rd_exit *")
-                out.rung = rung.value
-                ret = lib.rd_reap(self._child, out)
-                if ret == 0:
-                    return None
-                self._finish(ret, out)
-            return self._exit
+            if self._exit is not None:
+                return None
+            self._borrowed += 1
+            return int(self._child.fd)
 
-    def _finish(self, ret: int, out: Any) -> None:
-        os.close(self._child.fd)
-        self._child.fd = -1
-        if ret == -errno.ECHILD:
-            # Another part of this program reaped it (waitpid(-1), SIGCHLD ignored): its status is lost,
-            # and a lost status is no success.
+    def _give_back(self) -> None:
+        with self._lock:
+            self._borrowed -= 1
+            self._close_unused()
+
+    def _close_unused(self) -> None:
+        # Closed under a waiter, the number could become another file's before the waiter polls it.
+        if self._exit is not None and not self._borrowed and self._child.fd >= 0:
+            fd, self._child.fd = self._child.fd, -1
+            os.close(fd)
+
+    def _reap(self, timeout: float | None = 0.0) -> Exit | None:
+        """Reap it if it has ended; TIMEOUT is for another thread that is on the stop ladder."""
+        if self._turn.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
+            try:
+                if self._exit is None:
+                    self._finish(self._reaped() or lib.rd_reap(self._child, self._raw))
+            finally:
+                self._turn.release()
+        return self._exit
+
+    def _reaped(self) -> int:
+        """Whether it has been reaped by a call whose caller was then interrupted by an exception."""
+        if self._raw is None:
+            raw = ffi.new("rd_exit *")
+            raw.code = _NOT_REAPED
+            self._raw = raw
+        return int(self._raw.code != _NOT_REAPED)
+
+    def _finish(self, ret: int) -> None:
+        with self._lock:
+            if ret == 0 or self._exit is not None:
+                return
+            if self._raw.code != _NOT_REAPED:
+                self._exit = _core.exit_of(self._raw)
+            elif ret == -errno.ECHILD:
+                # Another part of this program reaped it (waitpid(-1), SIGCHLD ignored): its status is lost,
+                # and a lost status is no success.
+                self._exit = Exit(code=255)
+            else:
+                _core.check(ret)
+            self._close_unused()
+            lost = self._raw.code == _NOT_REAPED
+        if lost:
             warnings.warn(f"process {self.pid} was reaped by someone else", RuntimeWarning, stacklevel=4)
-            self._exit = Exit(code=255)
-            return
-        _core.check(ret)
-        self._exit = _core.exit_of(out)
 
     def poll(self) -> int | None:
         """The returncode if it has ended, else None. Never waits."""
@@ -248,19 +292,17 @@ class Process:
         return self.returncode
 
     def _observe(self, timeout: float | None) -> bool:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while self._exit is None:
-            ret = lib.rd_observe(self._child, _core.to_ns(timeout))
-            if ret == -errno.EBADF and self._exit is not None:
-                break  # another thread has just reaped it
-            if ret == -errno.EINTR:
+        if self._borrow() is None:
+            return True
+        try:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            while (ret := lib.rd_observe(self._child, _core.to_ns(timeout))) == -errno.EINTR:
+                # Our signal handlers have run by now.
                 if deadline is not None:
                     timeout = max(0.0, deadline - time.monotonic())
-                continue  # our signal handlers have run by now
-            if not _core.check(ret):
-                return False
-            break
-        return True
+            return bool(_core.check(ret))
+        finally:
+            self._give_back()
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it has ended; the returncode.
@@ -269,10 +311,15 @@ class Process:
             WaitTimeoutError: it had not ended within TIMEOUT seconds, and goes on.
 
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = timeout
         while self._exit is None:
-            if not self._observe(timeout):
+            if not self._observe(left):
                 raise WaitTimeoutError(f"process {self.pid} has not ended within {timeout} s")
-            self._reap()
+            if deadline is not None:
+                left = max(0.0, deadline - time.monotonic())
+            if self._reap(left) is None and left == 0.0:
+                raise WaitTimeoutError(f"process {self.pid} has ended, but is not reaped within {timeout} s")
         return self._exit.returncode
 
     async def wait_async(self) -> int:
@@ -282,8 +329,14 @@ class Process:
         if self.poll() is None:
             loop = asyncio.get_running_loop()
             ended = loop.create_future()
-            # A descriptor of its own: another thread may reap, and close ours, meanwhile.
-            fd = os.dup(self._child.fd)
+            # A descriptor of its own: the loop may watch ours already, for another waiter.
+            borrowed = self._borrow()
+            if borrowed is None:
+                return self.wait()
+            try:
+                fd = os.dup(borrowed)
+            finally:
+                self._give_back()
 
             def on_exit() -> None:
                 loop.remove_reader(fd)
@@ -341,7 +394,7 @@ class Process:
                             read[stream].append(chunk)
                             continue
                     selector.unregister(stream)
-                    stream.close()  # type: ignore[union-attr]
+                    stream.close()
         self.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
         return b"".join(read.get(self.stdout, ())), b"".join(read.get(self.stderr, ()))
 
@@ -352,11 +405,21 @@ class Process:
 
         ``group`` needs ``new_session`` or ``new_group``, ``cgroup`` needs ``cgroup``.
         """
-        with self._lock:
-            if self._exit is None:
+        if scope == "process" and self._child.method != lib.RD_METHOD_THREAD:
+            # Safe through the pidfd, whoever reaps meanwhile: another thread's stop() can be cut short.
+            if self._borrow() is None:
+                return
+            try:
+                ret = lib.rd_signal(self._child, number, lib.RD_SCOPE_PROCESS, -1)
+            finally:
+                self._give_back()
+        else:
+            with self._turn:
+                if self._exit is not None or self._reaped():
+                    return
                 ret = lib.rd_signal(self._child, number, _SCOPES[scope], self._cgroup)
-                if ret != -errno.ESRCH:
-                    _core.check(ret)
+        if ret != -errno.ESRCH:
+            _core.check(ret)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -376,22 +439,26 @@ class Process:
     ) -> Exit:
         """Take it down the stop ladder: SIGNAL, GRACE seconds, SIGKILL, and a bounded reap.
 
-        With scope ``group`` or ``cgroup`` the rest of it is killed even if the process had already ended,
-        before it is reaped, so that no id can have been given to a stranger. Can't be interrupted, but
-        takes at most GRACE + REAP_TIMEOUT seconds.
+        With scope ``group`` or ``cgroup`` the grace is every member's, and it ends when nothing of it is
+        left. Where the process had already ended, the rest is killed without a grace; in any case before the
+        process is reaped, so that no id can have been given to a stranger. Can't be interrupted, but takes
+        at most GRACE + REAP_TIMEOUT seconds; another thread can cut it short by :meth:`kill`.
 
         Raises:
-            StopPendingError: it survived SIGKILL for REAP_TIMEOUT seconds; it is not reaped.
+            StopPendingError: something of it survived SIGKILL for REAP_TIMEOUT seconds; it is not reaped.
 
         """
-        with self._lock:
+        with self._turn:
             if self._exit is None:
-                out = ffi.new("rd_exit *")
-                grace_ns, reap_ns = _core.to_ns(grace), _core.to_ns(reap_timeout)
-                ret = lib.rd_stop(self._child, signal, grace_ns, reap_ns, _SCOPES[scope], self._cgroup, out)
+                ret = self._reaped()
+                if not ret:
+                    grace_ns, reap_ns = _core.to_ns(grace), _core.to_ns(reap_timeout)
+                    ret = lib.rd_stop(
+                        self._child, signal, grace_ns, reap_ns, _SCOPES[scope], self._cgroup, self._raw
+                    )
                 if ret == 0:
                     raise StopPendingError(f"process {self.pid} is still there {reap_timeout} s after SIGKILL")
-                self._finish(ret, out)
+                self._finish(ret)
             assert self._exit is not None  # noqa: S101 - _finish sets it
             return self._exit
 
@@ -415,8 +482,8 @@ class Process:
         if lib.rd_reap(self._child, ffi.new("rd_exit *")) != 0:
             os.close(self._child.fd)
             return
+        _abandoned.append(self._child)  # before the warning, which may be an error
         warnings.warn(f"process {self.pid} was dropped while running", ResourceWarning, stacklevel=2, source=self)
-        _abandoned.append(self._child)
 
     def __repr__(self) -> str:
         state = "running" if self._exit is None else f"returncode {self.returncode}"
