@@ -7,10 +7,11 @@
 
 enum { /* from the kernel's headers, which pull in libc's where both are wanted */
     G_EPERM = 1, G_ESRCH = 3, G_EINTR = 4, G_EIO = 5, G_ECHILD = 10, G_EAGAIN = 11, G_EINVAL = 22,
+    G_EPIPE = 32, G_ECONNRESET = 104,
     G_SIGINT = 2, G_SIGQUIT = 3, G_SIGKILL = 9, G_SIGTERM = 15, G_SIGCHLD = 17, G_SIGCONT = 18,
     G_AT_FDCWD = -100,
     G_O_WRONLY = 1, G_O_RDWR = 2, G_O_CREAT = 0x40, G_O_EXCL = 0x80, G_O_CLOEXEC = 0x80000,
-    G_POLLIN = 1, G_POLLOUT = 4
+    G_POLLIN = 1, G_POLLOUT = 4, G_POLLHUP = 0x10, G_POLLRDHUP = 0x2000
 };
 #if defined(__x86_64__)
 enum { G_O_DIRECTORY = 0x10000, G_O_NOFOLLOW = 0x20000 };
@@ -32,14 +33,21 @@ int g_record_write(int dir, const char *name, const rd_guard_config *cfg, const 
 int g_record_memfd(const rd_guard_config *cfg, const rd_record *r);
 int64_t g_oom_kills(int fd); /* the counter, or -1 */
 
-static inline int64_t g_clock(int clock)
-{
-    struct rd_timespec ts = {0, 0};
-    rd_sys2(__NR_clock_gettime, clock, &ts);
-    return ts.sec * RD_NS_PER_S + ts.nsec;
-}
+/* All signals are blocked, so EINTR is nobody's will: it is retried, but not for ever. */
+enum { G_EINTR_MAX = 1000 };
+#define G_RETRY(ret, call)                           \
+    do {                                             \
+        int left_ = G_EINTR_MAX;                     \
+        do                                           \
+            (ret) = (call);                          \
+        while ((ret) == -G_EINTR && --left_ > 0);    \
+    } while (0)
 
-#define g_now() g_clock(1)  /* CLOCK_MONOTONIC: stands still while the machine is suspended */
-#define g_wall() g_clock(0) /* CLOCK_REALTIME */
+/* Times come from anybody: a sum that is past the end of time is the end of time. */
+static inline int64_t g_later(int64_t at, int64_t by)
+{
+    int64_t sum;
+    return __builtin_add_overflow(at, by, &sum) ? INT64_MAX : sum;
+}
 
 #endif

@@ -6,9 +6,9 @@
 #include "../child.h"
 #include "guard.h"
 
-enum { CONNECTIONS = 4, TOLD = 64, FDS = 4 + CONNECTIONS };
+enum { CONNECTIONS = 4, TOLD = 64, FDS = 4 + CONNECTIONS, CGROUP_DEPTH = 8, DEAF_MAX = 16 };
 #define NEVER INT64_MAX
-#define OWNER_SEND_NS RD_NS_PER_S /* how long the last word waits for an owner that doesn't read */
+#define STARTER_SEND_NS RD_NS_PER_S /* how long a detached guard waits for a starter that doesn't read */
 
 static struct {
     rd_guard_config cfg;
@@ -19,6 +19,10 @@ static struct {
     int life, signals, owner, cgroup;
     int conn[CONNECTIONS];
     int owner_dead, driver_reaped, leads_group, killing, done, no_more;
+    int unsent;           /* the owner, which doesn't read, has yet to be told of the end */
+    int deaf;             /* failures to read from it, one after the other */
+    int32_t record_errno, record_retried;
+    int64_t clock;        /* the latest moment known to have come */
     int64_t started, kill_at, pending_at, active_at, start_at;
     int64_t oom_before;
     int32_t told[TOLD];   /* children that had the stop signal */
@@ -27,15 +31,50 @@ static struct {
 
 static char driver_stack[16 * 1024] __attribute__((aligned(16)));
 
+/* ---- time -------------------------------------------------------------------------------- */
+
+enum { CLOCK_WALL = 0, CLOCK_STEADY = 1 /* CLOCK_MONOTONIC: stands still while the machine is suspended */ };
+
+static int64_t read_clock(int clock)
+{
+    struct rd_timespec ts = {0, 0};
+    for (int i = 0; i < 3; i++)
+        if (rd_sys2(__NR_clock_gettime, clock, &ts) == 0)
+            break;
+    return ts.sec * RD_NS_PER_S + ts.nsec;
+}
+
+/* Never earlier than what a wait that ran out has shown: without a clock the ladder still goes on. */
+static int64_t g_now(void)
+{
+    int64_t now = read_clock(CLOCK_STEADY);
+    if (now > g.clock)
+        g.clock = now;
+    return g.clock;
+}
+
+static int64_t g_wall(void)
+{
+    return read_clock(CLOCK_WALL);
+}
+
 /* ---- telling ---------------------------------------------------------------------------- */
 
 static long send_to(int fd, const rd_guard_tell *t)
 {
-    long ret;
-    do
-        ret = rd_sys6(__NR_sendto, fd, (long)t, sizeof *t, 0x4040 /* MSG_DONTWAIT|MSG_NOSIGNAL */, 0, 0);
-    while (ret == -G_EINTR);
+    long ret = 0;
+    for (int i = 0; i < 3; i++) {
+        G_RETRY(ret, rd_sys6(__NR_sendto, fd, (long)t, sizeof *t, 0x4040 /* MSG_DONTWAIT|MSG_NOSIGNAL */, 0, 0));
+        if (ret >= 0 || ret == -G_EAGAIN || ret == -G_EPIPE || ret == -G_ECONNRESET)
+            break;
+    }
     return ret;
+}
+
+/* Neither said, nor unsaid because nobody is there or doesn't read. */
+static int is_broken(long sent)
+{
+    return sent < 0 && sent != -G_EAGAIN && sent != -G_EPIPE && sent != -G_ECONNRESET;
 }
 
 static rd_guard_tell *new_tell(uint32_t type)
@@ -44,26 +83,25 @@ static rd_guard_tell *new_tell(uint32_t type)
     memset(&t, 0, sizeof t);
     t.version = RD_GUARD_VERSION;
     t.type = type;
+    t.record_errno = g.record_errno;
+    t.record_retried = g.record_retried;
     memcpy(&t.record, &g.rec, sizeof g.rec);
     return &t;
 }
 
-static void tell_all(const rd_guard_tell *t)
+/* What came of telling the owner. */
+static long tell_all(const rd_guard_tell *t)
 {
-    if (g.life >= 0 && send_to(g.life, t) == -G_EAGAIN && t->type == RD_TELL_ENDED) {
-        struct rd_pollfd p = {g.life, G_POLLOUT, 0};
-        struct rd_timespec ts = {OWNER_SEND_NS / RD_NS_PER_S, 0};
-        rd_sys5(__NR_ppoll, &p, 1, &ts, 0, 0);
-        send_to(g.life, t);
-    }
+    long sent = g.life >= 0 ? send_to(g.life, t) : 0;
     for (int i = 0; i < CONNECTIONS; i++)
         if (g.conn[i] >= 0)
             send_to(g.conn[i], t); /* one that doesn't read loses news, not the record */
+    return sent;
 }
 
-static void tell(uint32_t type)
+static long tell(uint32_t type)
 {
-    tell_all(new_tell(type));
+    return tell_all(new_tell(type));
 }
 
 static void note_error(long err)
@@ -113,10 +151,9 @@ static int spawn(struct rd_plan *plan, int cgroup)
     if (pipe[0] >= 0) {
         int32_t told[2];
         rd_close(pipe[1]);
-        long n;
-        do
-            n = pid < 0 ? 0 : rd_sys3(__NR_read, pipe[0], told, sizeof told);
-        while (n == -G_EINTR);
+        long n = 0;
+        if (pid >= 0)
+            G_RETRY(n, rd_sys3(__NR_read, pipe[0], told, sizeof told));
         if (n == (long)sizeof told) {
             plan->stage = told[0];
             plan->err = told[1];
@@ -139,20 +176,41 @@ static void make_cgroup(void)
     g.cgroup = fd < 0 ? -1 : (int)fd;
 }
 
+/* With those inside it: a guard that ran in this job, and died with it, can't remove its own. */
+static void remove_cgroups(int parent, const char *name, int depth)
+{
+    char buf[512] __attribute__((aligned(8)));
+    if (rd_sys3(__NR_unlinkat, parent, name, 0x200 /* AT_REMOVEDIR */) == 0 || depth >= CGROUP_DEPTH)
+        return;
+    long dir = rd_sys4(__NR_openat, parent, name, G_O_DIRECTORY | G_O_CLOEXEC | G_O_NOFOLLOW, 0), n;
+    if (dir < 0)
+        return;
+    while ((n = rd_sys3(__NR_getdents64, dir, buf, sizeof buf)) > 0) {
+        for (long at = 0; at < n; at += *(uint16_t *)(buf + at + 16)) {
+            const char *entry = buf + at + 19;
+            if (buf[at + 18] == 4 /* DT_DIR */ && entry[0] != '.')
+                remove_cgroups((int)dir, entry, depth + 1);
+        }
+    }
+    rd_close((int)dir);
+    rd_sys3(__NR_unlinkat, parent, name, 0x200);
+}
+
 static void remove_cgroup(void)
 {
     if (g.cgroup < 0)
         return;
     rd_close(g.cgroup);
     g.cgroup = -1;
-    rd_sys3(__NR_unlinkat, g.cfg.cgroup_parent, g.cfg.cgroup_name, 0x200);
+    remove_cgroups(g.cfg.cgroup_parent, g.cfg.cgroup_name, 0);
 }
 
 static void reap_pid(int32_t pid)
 {
     struct rd_ksiginfo info;
-    while (rd_sys5(__NR_waitid, RD_P_PID, pid, &info, RD_WEXITED | RD_WALL, 0) == -G_EINTR)
-        ;
+    long ret;
+    G_RETRY(ret, rd_sys5(__NR_waitid, RD_P_PID, pid, &info, RD_WEXITED | RD_WALL, 0));
+    (void)ret;
 }
 
 static __attribute__((noreturn)) void start_failed(int stage, long err)
@@ -164,6 +222,8 @@ static __attribute__((noreturn)) void start_failed(int stage, long err)
     remove_cgroup();
     leave(125);
 }
+
+static __attribute__((noreturn)) void give_up(long err);
 
 static void start_driver(void)
 {
@@ -185,6 +245,7 @@ static void start_driver(void)
     plan.fd_pairs = g.cfg.keep_fds_count;
 
     make_cgroup();
+    g.oom_before = g_oom_kills(g.cfg.oom_fd);
     g.started = g_now();
     g.rec.started_wall_ns = g_wall();
     int pid = spawn(&plan, g.cgroup);
@@ -202,7 +263,7 @@ static void start_driver(void)
     g.driver = g.rec.driver_pid = pid;
     g.rec.cgroup = g.cgroup >= 0;
     g.rec.phase = RD_PHASE_RUNNING;
-    tell(RD_TELL_STARTED);
+    long sent = tell(RD_TELL_STARTED);
 
     /* The driver's streams are its own: a reader of its output must see EOF when the job ends, and
      * a writer to its input EPIPE, without waiting for the guard. */
@@ -210,9 +271,10 @@ static void start_driver(void)
         rd_close(fd);
     for (uint32_t i = 0; i < g.cfg.keep_fds_count; i++)
         rd_close(g.cfg.keep_fds[i]);
-    g.oom_before = g_oom_kills(g.cfg.oom_fd);
-    g.active_at = g.cfg.active_deadline_ns > 0 ? g.started + g.cfg.active_deadline_ns : NEVER;
-    g.start_at = g.cfg.start_deadline_ns > 0 ? g.started + g.cfg.start_deadline_ns : NEVER;
+    g.active_at = g.cfg.active_deadline_ns > 0 ? g_later(g.started, g.cfg.active_deadline_ns) : NEVER;
+    g.start_at = g.cfg.start_deadline_ns > 0 ? g_later(g.started, g.cfg.start_deadline_ns) : NEVER;
+    if (is_broken(sent))
+        give_up(sent); /* the owner waits for a word that can't be said */
 }
 
 /* The owner is gone and may have reported nothing: start the command it gave for that case, with
@@ -326,7 +388,7 @@ static void kill_round(void)
 {
     if (!g.killing) {
         g.killing = 1;
-        g.pending_at = g_now() + g.cfg.reap_ns;
+        g.pending_at = g_later(g_now(), g.cfg.reap_ns);
     }
     signal_driver(G_SIGKILL); /* the whole group at once: fork can't slip between */
     kill_cgroup();
@@ -350,9 +412,11 @@ static void begin_stop(int cause, int sig, int64_t grace, int32_t pid, uint32_t 
         grace = g.cfg.grace_ns;
     if (g.driver_reaped || g.rec.cause) {
         /* Under way already: a later request may shorten the grace, and is passed on. */
-        if (now + grace < g.kill_at)
-            g.kill_at = now + grace;
-        if (sig && !g.killing)
+        if (sig == G_SIGKILL)
+            grace = 0;
+        if (g_later(now, grace) < g.kill_at)
+            g.kill_at = g_later(now, grace);
+        if (sig && sig != G_SIGKILL && !g.killing)
             signal_driver(sig);
         return;
     }
@@ -370,7 +434,7 @@ static void begin_stop(int cause, int sig, int64_t grace, int32_t pid, uint32_t 
     g.rec.phase = RD_PHASE_STOPPING;
     tell(RD_TELL_STOPPING); /* before the first signal */
     g.active_at = g.start_at = NEVER;
-    g.kill_at = now + grace;
+    g.kill_at = g_later(now, grace);
     if (g.rec.stop_signal == G_SIGKILL || grace == 0) {
         g.kill_at = now;
         return; /* the loop is about to see to it */
@@ -403,11 +467,15 @@ static void driver_ended(void)
     g.rec.ended_wall_ns = g_wall();
     g.rec.duration_ns = g_now() - g.started;
     /* Whoever is left in its group is asked to end while the zombie still holds the group's id. */
-    if (g.leads_group)
+    if (g.leads_group) {
         signal_driver(g.killing ? G_SIGKILL : stop_signal());
-    do
-        ret = rd_sys5(__NR_waitid, RD_P_PID, g.driver, &info, RD_WEXITED | RD_WNOHANG | RD_WALL, &ru);
-    while (ret == -G_EINTR);
+        signal_driver(G_SIGCONT);
+    }
+    for (int i = 0; i < 3; i++) {
+        G_RETRY(ret, rd_sys5(__NR_waitid, RD_P_PID, g.driver, &info, RD_WEXITED | RD_WNOHANG | RD_WALL, &ru));
+        if (ret >= 0)
+            break;
+    }
     g.driver_reaped = 1;
     g.rec.driver_exited = 1;
     if (ret < 0) {
@@ -429,9 +497,8 @@ static int reap_all(void)
     for (;;) {
         struct rd_ksiginfo info;
         info.pid = 0;
-        long ret = rd_sys5(__NR_waitid, RD_P_ALL, 0, &info, RD_WEXITED | RD_WNOHANG | RD_WNOWAIT | RD_WALL, 0);
-        if (ret == -G_EINTR)
-            continue;
+        long ret;
+        G_RETRY(ret, rd_sys5(__NR_waitid, RD_P_ALL, 0, &info, RD_WEXITED | RD_WNOHANG | RD_WNOWAIT | RD_WALL, 0));
         if (ret == -G_ECHILD)
             return 1;
         if (ret < 0)
@@ -445,16 +512,33 @@ static int reap_all(void)
             continue;
         }
         unmark_told(info.pid);
-        if (info.code != RD_CLD_EXITED && g.rec.phase >= RD_PHASE_STOPPING) {
+        if (info.code != RD_CLD_EXITED && (g.driver_reaped || g.rec.phase >= RD_PHASE_STOPPING)) {
             if (info.status == G_SIGKILL)
                 g.rec.swept_kill++;
             else if (info.status == stop_signal())
                 g.rec.swept_term++;
         }
-        ret = rd_sys5(__NR_waitid, RD_P_PID, info.pid, &info, RD_WEXITED | RD_WNOHANG | RD_WALL, 0);
-        if (ret < 0 && ret != -G_EINTR && ret != -G_ECHILD)
+        G_RETRY(ret, rd_sys5(__NR_waitid, RD_P_PID, info.pid, &info, RD_WEXITED | RD_WNOHANG | RD_WALL, 0));
+        if (ret < 0 && ret != -G_ECHILD)
             return (int)ret;
     }
+}
+
+static int reap_patiently(void)
+{
+    int empty = reap_all();
+    for (int i = 0; empty < 0 && !g.rec.guard_errno && i < 2; i++)
+        empty = reap_all();
+    return empty;
+}
+
+/* To the owner's ears, or not at all: 0 while it doesn't read. */
+static int tell_end(void)
+{
+    long sent = tell(RD_TELL_ENDED);
+    if (is_broken(sent))
+        leave(125); /* it sees us gone, and reads the record */
+    return sent != -G_EAGAIN;
 }
 
 static void name_survivor(int32_t pid, void *ctx)
@@ -483,33 +567,31 @@ static void finish(int tree_empty)
     remove_cgroup();
     g.rec.phase = RD_PHASE_ENDED;
 
-    rd_guard_tell *t = new_tell(RD_TELL_ENDED);
     if (g.cfg.record_dir >= 0)
-        t->record_errno = -g_record_write(g.cfg.record_dir, g.cfg.record_name, &g.cfg, &g.rec, &t->record_retried);
+        g.record_errno = -g_record_write(g.cfg.record_dir, g.cfg.record_name, &g.cfg, &g.rec, &g.record_retried);
     if (g.cfg.socket_name[0])
         rd_sys3(__NR_unlinkat, g.cfg.record_dir, g.cfg.socket_name, 0);
-    tell_all(t);
     g.done = 1;
+    g.unsent = !tell_end();
 }
 
 /* A call the guard can't do without has failed: end what there is, say so, and never hang. */
-static void give_up(long err)
+static __attribute__((noreturn)) void give_up(long err)
 {
     note_error(err);
     if (!g.rec.cause)
         g.rec.cause = RD_CAUSE_GUARD_ERROR;
     kill_round();
-    for (int i = 0; i < 1000 && !g.done; i++) {
+    for (int i = 0, failed = 0; i < 1000 && failed < 200 && !g.done; i++) {
         struct rd_timespec ms = {0, 1000000};
         int left = reap_all();
-        if (left == 1)
+        if (left == 1) {
             finish(1);
-        else if (left < 0 && i > 2)
             break;
-        else {
-            kill_round();
-            rd_sys2(__NR_nanosleep, &ms, 0);
         }
+        failed += left < 0; /* blind, but what dies still hands us its children, to be killed */
+        kill_round();
+        rd_sys2(__NR_nanosleep, &ms, 0);
     }
     if (!g.done)
         finish(0);
@@ -519,7 +601,7 @@ static void give_up(long err)
 /* After every event: has the driver ended, is the tree empty, is it time for the next rung? */
 static void look(void)
 {
-    int empty = reap_all();
+    int empty = reap_patiently();
     if (empty < 0)
         give_up(empty);
     if (empty && g.driver_reaped) {
@@ -532,8 +614,8 @@ static void look(void)
     if (g.driver_reaped && g.rec.phase != RD_PHASE_SWEEPING) {
         g.rec.phase = RD_PHASE_SWEEPING;
         g.active_at = g.start_at = NEVER;
-        if (now + g.cfg.sweep_ns < g.kill_at)
-            g.kill_at = now + g.cfg.sweep_ns;
+        if (g_later(now, g.cfg.sweep_ns) < g.kill_at)
+            g.kill_at = g_later(now, g.cfg.sweep_ns);
     }
     if (g.rec.phase < RD_PHASE_STOPPING)
         return;
@@ -542,7 +624,7 @@ static void look(void)
         return;
     }
     kill_round();
-    empty = reap_all();
+    empty = reap_patiently();
     if (empty < 0)
         give_up(empty);
     if (empty && g.driver_reaped) {
@@ -561,7 +643,7 @@ static void look(void)
     g_each_child(g.self, name_survivor, &n);
     g.rec.survivors = n;
     tell(RD_TELL_PENDING);
-    g.pending_at = now + g.cfg.reap_ns;
+    g.pending_at = g_later(now, g.cfg.reap_ns);
 }
 
 /* ---- listening --------------------------------------------------------------------------- */
@@ -573,6 +655,7 @@ static void owner_died(void)
     if (g.owner >= 0)
         rd_close(g.owner);
     g.life = g.owner = -1;
+    g.unsent = 0;
     if (g.owner_dead)
         return;
     g.owner_dead = 1;
@@ -589,6 +672,8 @@ static void handle(int fd, const rd_guard_ask *ask)
     uint32_t len = sizeof peer;
     switch (ask->type) {
     case RD_ASK_STOP:
+        if (ask->signal < 0 || ask->signal > 64)
+            break;
         rd_sys5(__NR_getsockopt, fd, 1 /* SOL_SOCKET */, 17 /* SO_PEERCRED */, &peer, &len);
         begin_stop(RD_CAUSE_REQUEST, ask->signal, ask->grace_ns, peer.pid, peer.uid, ask->label);
         break;
@@ -608,17 +693,34 @@ static void handle(int fd, const rd_guard_ask *ask)
     }
 }
 
+/* Nothing was read: an empty datagram looks like the end of the stream. */
+static int has_hung_up(int fd)
+{
+    struct rd_pollfd p = {fd, G_POLLRDHUP, 0};
+    struct rd_timespec now = {0, 0};
+    return rd_sys5(__NR_ppoll, &p, 1, &now, 0, 0) != 0; /* a failure is no reason to believe in a peer */
+}
+
 /* One datagram: 1 read, 0 none, -1 the peer is gone. A malformed one is dropped. */
 static int receive(int fd)
 {
     static rd_guard_ask ask;
-    long n = rd_sys6(__NR_recvfrom, fd, (long)&ask, sizeof ask, 0x40 /* MSG_DONTWAIT */, 0, 0);
-    if (n == -G_EINTR)
-        return 1;
+    long n;
+    G_RETRY(n, rd_sys6(__NR_recvfrom, fd, (long)&ask, sizeof ask, 0x40 /* MSG_DONTWAIT */, 0, 0));
     if (n == -G_EAGAIN)
         return 0;
-    if (n <= 0)
-        return -1;
+    if (n == 0)
+        return has_hung_up(fd) ? -1 : 1;
+    if (n < 0) {
+        if (fd != g.life || n == -G_ECONNRESET)
+            return -1;
+        if (++g.deaf < DEAF_MAX)
+            return 0; /* the next poll brings us back */
+        if (g.done)
+            leave(125);
+        give_up(n);
+    }
+    g.deaf = 0;
     if (n == (long)sizeof ask && ask.version == RD_GUARD_VERSION)
         handle(fd, &ask);
     return 1;
@@ -648,9 +750,8 @@ static void read_signals(void)
 {
     static char buf[128]; /* struct signalfd_siginfo */
     for (;;) {
-        long n = rd_sys3(__NR_read, g.signals, buf, sizeof buf);
-        if (n == -G_EINTR)
-            continue;
+        long n;
+        G_RETRY(n, rd_sys3(__NR_read, g.signals, buf, sizeof buf));
         if (n != (long)sizeof buf)
             return;
         uint32_t signo, pid, uid;
@@ -678,20 +779,43 @@ static int64_t nearest(void)
     return at;
 }
 
+static int has_room(void)
+{
+    for (int i = 0; i < CONNECTIONS; i++)
+        if (g.conn[i] < 0)
+            return 1;
+    return 0; /* one more waits in the backlog until somebody leaves */
+}
+
 static long wait_for_events(struct rd_pollfd *fds)
 {
     int n = 0;
-    fds[n++] = (struct rd_pollfd){g.life, G_POLLIN, 0};
+    fds[n++] = (struct rd_pollfd){g.life, g.unsent ? G_POLLIN | G_POLLOUT : G_POLLIN, 0};
     fds[n++] = (struct rd_pollfd){g.owner, G_POLLIN, 0};
     fds[n++] = (struct rd_pollfd){g.signals, G_POLLIN, 0};
-    fds[n++] = (struct rd_pollfd){g.done ? -1 : g.cfg.listen_fd, G_POLLIN, 0};
+    fds[n++] = (struct rd_pollfd){g.done || !has_room() ? -1 : g.cfg.listen_fd, G_POLLIN, 0};
     for (int i = 0; i < CONNECTIONS; i++)
         fds[n++] = (struct rd_pollfd){g.conn[i], G_POLLIN, 0};
     int64_t at = nearest(), left = at == NEVER ? 0 : at - g_now();
     if (left < 0)
         left = 0;
     struct rd_timespec ts = {left / RD_NS_PER_S, left % RD_NS_PER_S};
-    return rd_sys5(__NR_ppoll, fds, n, at == NEVER ? 0 : &ts, 0, 0);
+    long ready = rd_sys5(__NR_ppoll, fds, n, at == NEVER ? 0 : &ts, 0, 0);
+    if (ready == 0 && g.clock < at && at != NEVER)
+        g.clock = at;
+    return ready;
+}
+
+/* Detached, the record and the socket's end tell the rest; a starter that doesn't read is no owner. */
+static __attribute__((noreturn)) void leave_detached(void)
+{
+    if (g.unsent) {
+        struct rd_pollfd p = {g.life, G_POLLOUT, 0};
+        struct rd_timespec ts = {STARTER_SEND_NS / RD_NS_PER_S, 0};
+        rd_sys5(__NR_ppoll, &p, 1, &ts, 0, 0);
+        tell_end();
+    }
+    leave(0);
 }
 
 static void loop(void)
@@ -700,8 +824,10 @@ static void loop(void)
     int failures = 0;
     for (;;) {
         if (g.done) {
-            /* Attached with a delivery command: stay until the owner has reported, or is gone. */
-            if ((g.cfg.flags & RD_GUARD_DETACHED) || !g.cfg.deliver_argc || g.no_more)
+            /* Attached: stay until the owner knows and, with a delivery command, has reported, or is gone. */
+            if (g.cfg.flags & RD_GUARD_DETACHED)
+                leave_detached();
+            if (g.no_more || (!g.cfg.deliver_argc && !g.unsent))
                 leave(0);
             if (g.owner_dead) {
                 start_delivery();
@@ -709,10 +835,8 @@ static void loop(void)
             }
         }
         long n = wait_for_events(fds);
-        if (n == -G_EINTR)
-            continue;
         if (n < 0) {
-            if (++failures < 3)
+            if (++failures < (n == -G_EINTR ? G_EINTR_MAX : 3))
                 continue;
             if (g.done)
                 leave(125);
@@ -743,8 +867,11 @@ static void loop(void)
             read_signals();
         if (gone)
             owner_died();
-        if (g.done)
+        if (g.done) {
+            if (g.unsent && (fds[0].revents & G_POLLOUT))
+                g.unsent = !tell_end();
             continue;
+        }
         int64_t now = g_now();
         if (now >= g.active_at)
             begin_stop(RD_CAUSE_ACTIVE_DEADLINE, 0, -1, 0, 0, 0);
@@ -763,9 +890,7 @@ static void read_config(const char *life_arg)
         fd = fd * 10 + (*life_arg - '0');
     g.life = fd;
     long n;
-    do
-        n = rd_sys6(__NR_recvfrom, fd, (long)&g.cfg, sizeof g.cfg, 0x40, 0, 0);
-    while (n == -G_EINTR);
+    G_RETRY(n, rd_sys6(__NR_recvfrom, fd, (long)&g.cfg, sizeof g.cfg, 0x40, 0, 0));
     if (n != (long)sizeof g.cfg || g.cfg.version != RD_GUARD_VERSION || g.cfg.size != sizeof g.cfg ||
         g.cfg.keep_fds_count > 32 || g.cfg.deliver_argc > 32)
         start_failed(RD_STAGE_GUARD, n < 0 ? n : -G_EINVAL);

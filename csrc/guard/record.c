@@ -120,9 +120,8 @@ static int write_all(int fd, const struct text *t)
 {
     size_t done = 0;
     while (done < t->len) {
-        long n = rd_sys3(__NR_write, fd, t->at + done, t->len - done);
-        if (n == -G_EINTR)
-            continue;
+        long n;
+        G_RETRY(n, rd_sys3(__NR_write, fd, t->at + done, t->len - done));
         if (n < 0)
             return (int)n;
         if (n == 0)
@@ -135,9 +134,7 @@ static int write_all(int fd, const struct text *t)
 static int sync_fd(int fd)
 {
     long ret;
-    do
-        ret = rd_sys1(__NR_fsync, fd);
-    while (ret == -G_EINTR);
+    G_RETRY(ret, rd_sys1(__NR_fsync, fd));
     return (int)ret;
 }
 

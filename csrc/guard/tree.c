@@ -6,9 +6,8 @@ static int parse_pids(int fd, g_visit visit, void *ctx)
     char buf[1024];
     int32_t pid = 0;
     for (;;) {
-        long n = rd_sys3(__NR_read, fd, buf, sizeof buf);
-        if (n == -G_EINTR)
-            continue;
+        long n;
+        G_RETRY(n, rd_sys3(__NR_read, fd, buf, sizeof buf));
         if (n < 0)
             return (int)n;
         if (n == 0)

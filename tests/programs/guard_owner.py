@@ -1,0 +1,76 @@
+"""Owns one guarded job, as told by the JSON in argv[1], to be killed or to leave in its own way.
+
+{"argv": [...], "start": {keyword arguments of Guard.start}, "then": [steps]}. Each step waits for a line on
+stdin first, except a first "now". Every step says one JSON line on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from raydp_wrap.model import Launch
+from raydp_wrap.process import Guard
+
+
+def say(**what: object) -> None:
+    os.write(1, json.dumps(what).encode() + b"\n")
+
+
+def main() -> None:
+    plan = json.loads(sys.argv[1])
+    if "uid" in plan:
+        os.setgid(plan["uid"])
+        os.setuid(plan["uid"])
+    if "before" in plan:
+        say(before=True)
+        sys.stdin.readline()
+    null = os.open(os.devnull, os.O_RDWR)
+    options = {"stdin": null, "stdout": null, "stderr": null, **plan.get("start", {})}
+    guard = Guard.start(Launch(argv=tuple(plan["argv"])), **options)
+    say(guard=guard.guard_pid, driver=guard.pid)
+    for step in plan.get("then", []):
+        if step != "now":
+            sys.stdin.readline()
+        if step == "exit":
+            sys.exit(0)
+        elif step == "_exit":
+            os._exit(0)
+        elif step == "exec":
+            os.execv("/bin/sleep", ["sleep", "60"])
+        elif step == "drop":
+            os.close(guard.fileno())
+        elif step == "close":
+            guard.close()
+            say(closed=True)
+        elif step == "hold":
+            if os.fork() == 0:  # a child that keeps every descriptor of ours open
+                say(holder=os.getpid())
+                time.sleep(60)
+                os._exit(0)
+        elif step == "stop":
+            guard.stop(label="owner")
+        elif step == "wait":
+            record = guard.wait()
+            driver = record.driver
+            say(
+                cause=record.cause.name,
+                code=driver.code if driver else None,
+                signal=driver.signal if driver else None,
+                tree_empty=record.tree_empty,
+                survivors=list(record.survivors),
+                not_durable=record.not_durable,
+                oom_kills=record.oom_kills,
+            )
+        elif step == "read":
+            told = guard.read()
+            say(news=told.news.name if told else None, survivors=list(told.survivors) if told else [])
+        elif step == "done":
+            guard.done()
+            say(done=True)
+    time.sleep(60)
+
+
+main()
