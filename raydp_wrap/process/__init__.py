@@ -6,21 +6,28 @@ from raydp_wrap.process.guard import Guard, News, Phase, Told
 from raydp_wrap.process.incoming import IncomingSignals, Received
 from raydp_wrap.process.many import ProcessSet
 from raydp_wrap.process.private import private_directory
+from raydp_wrap.process.probe import Capabilities, probe
 from raydp_wrap.process.record import parse as parse_record
+from raydp_wrap.process.sockets import Peer, SocketDirectory, peer
 from raydp_wrap.process.spawn import DEVNULL, PIPE, STDOUT, Process
 
 __all__ = [
     "DEVNULL",
     "PIPE",
     "STDOUT",
+    "Capabilities",
     "Guard",
     "IncomingSignals",
     "News",
+    "Peer",
     "Phase",
     "Process",
     "ProcessSet",
     "Received",
+    "SocketDirectory",
     "Told",
     "parse_record",
+    "peer",
     "private_directory",
+    "probe",
 ]
