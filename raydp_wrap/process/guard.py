@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import signal as signals
 import time
 from dataclasses import dataclass
@@ -13,7 +14,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from raydp_wrap._native import ffi, lib
-from raydp_wrap.errors import GuardLostError, GuardUnresponsiveError, RecordError, UsageError, WaitTimeoutError
+from raydp_wrap.errors import (
+    GuardLostError,
+    GuardUnresponsiveError,
+    RaydpWrapError,
+    RecordError,
+    StartError,
+    StopPendingError,
+    UsageError,
+    WaitTimeoutError,
+)
 from raydp_wrap.model import Cause, ExitRecord, Stop, Usage
 from raydp_wrap.process import _core, cgroup, sweep
 from raydp_wrap.process import record as records
@@ -32,6 +42,7 @@ SOCK_SEQPACKET = 5
 DEFAULT_GRACE = 10.0
 SWEEP_GRACE = 0.5
 REAP_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 5.0
 
 Placement = Literal["session", "group", "shared"]
 Containment = Literal["auto", "tree", "cgroup"]
@@ -102,7 +113,10 @@ class Guard:
         self._record_path: Path | None = None
         self._stop: Stop | None = None
         self._cgroup: tuple[str, str] | None = None
+        self._in_cgroup = False
         self._started_at = time.time()
+        self._owner = os.getpid()
+        self._patience = ANSWER_TIMEOUT
 
     # -- start --------------------------------------------------------------------------------
 
@@ -152,6 +166,8 @@ class Guard:
             raise UsageError(f"at most {_MAX_PASS_FDS} descriptors can be passed, not {len(launch.pass_fds)}.")
         if not launch.argv:
             raise UsageError("there is no command to run: give at least its name.")
+        if socket is not None and (record is None or Path(socket).parent != Path(record).parent):
+            raise UsageError("the socket lies in the record's directory: give both, in one directory.")
         parent, oom_counter = cgroup.locate()
         if containment == "cgroup" and parent is None:
             raise UsageError("no cgroup v2 that can be written to is mounted here: leave the containment at auto.")
@@ -194,9 +210,9 @@ class Guard:
 
         record_path = None if record is None else Path(record)
         group = None
-        channel = ffi.new("int32_t[2]")
-        _core.check(lib.rd_channel_new(channel))
+        channel = ffi.new("int32_t[2]", [-1, -1])
         try:
+            _core.check(lib.rd_channel_new(channel))
             config.record_dir = config.listen_fd = config.cgroup_parent = config.oom_fd = -1
             life = give(channel[1])
             if record_path is not None:
@@ -231,21 +247,30 @@ class Guard:
                 new_group=placement != "session",
                 keep_ignored=keep_ignored,
             )
-        except BaseException:
-            os.close(channel[0])
+        except BaseException as error:
+            if channel[0] >= 0:
+                os.close(channel[0])
             if socket is not None and config.listen_fd >= 0:
                 with contextlib.suppress(OSError):
                     os.unlink(socket)
+            if isinstance(error, OSError) and not isinstance(error, RaydpWrapError):
+                message = f"{executable}: its guard can't be set up: {error.strerror}"
+                raise StartError(error.errno or 0, message, error.filename, stage="guard") from error
             raise
         finally:
-            os.close(channel[1])
+            if channel[1] >= 0:
+                os.close(channel[1])
             for fd in opened:
                 os.close(fd)
         self = cls(channel[0], identity, process, detached=detached)
         self.guard_pid = process.pid
         self._record_path = record_path
         self._cgroup = group
+        self._patience = min(grace, sweep_grace) + reap_timeout + ANSWER_TIMEOUT
         self._await_start(executable, launch.cwd)
+        if containment == "cgroup" and not self._in_cgroup:
+            self.close()
+            raise UsageError(f"the cgroup {parent} can't be entered: leave the containment at auto.")
         return self
 
     def _await_start(self, executable: str, cwd: str | None) -> None:
@@ -255,11 +280,11 @@ class Guard:
             self.close()
             raise
         if tell is None:
-            self._end_process()
+            self._end_lost()
             self._sweep()
             raise GuardLostError("the guard ended before it could start the command.")
         if tell.type == lib.RD_TELL_START_FAILED:
-            self._end_process()
+            self._end_lost()
             raise _core.start_error(tell.stage, tell.err, executable, cwd)
         self._note(tell)
 
@@ -284,7 +309,9 @@ class Guard:
             raise
         if tell is None:
             self.close()
-            raise GuardLostError(f"the guard on {os.fspath(socket)} ended just now.")
+            raise GuardLostError(
+                f"the guard on {os.fspath(socket)} hung up: it ended just now, or serves another user only."
+            )
         self._note(tell)
         return self
 
@@ -294,19 +321,21 @@ class Guard:
         """A descriptor that is readable when :meth:`read` has something to return."""
         return self._channel
 
+    def _poll(self, events: int, timeout: float) -> None:
+        poll = select.poll()
+        poll.register(self._channel, events)
+        if not poll.poll(timeout * 1000):
+            raise GuardUnresponsiveError(f"the guard {self.guard_pid or ''} does not answer within {timeout} s")
+
     def _receive(self, timeout: float | None = None) -> Any:
         """The next ``rd_guard_tell``, or None when the guard is gone."""
         if timeout is not None:
-            import select  # noqa: PLC0415 - rarely needed
-
-            poll = select.poll()
-            poll.register(self._channel, select.POLLIN)
-            if not poll.poll(timeout * 1000):
-                raise GuardUnresponsiveError(f"the guard {self.guard_pid or ''} does not answer within {timeout} s")
+            self._poll(select.POLLIN, timeout)
         try:
             data = os.read(self._channel, _TELL_SIZE)
-        except ConnectionResetError:  # it left with a message of ours unread
-            data = b""
+        except ConnectionResetError:
+            # It left with a message of ours unread: told once, before what it had said until then.
+            data = os.read(self._channel, _TELL_SIZE)
         if not data:
             return None
         tell = ffi.new("rd_guard_tell *")
@@ -319,6 +348,7 @@ class Guard:
 
     def _note(self, tell: Any) -> Told:
         raw = tell.record
+        self._in_cgroup = bool(raw.cgroup)
         self.pid, self.guard_pid, self.phase = raw.driver_pid, raw.guard_pid, Phase(raw.phase)
         if tell.type == lib.RD_TELL_ENDED:
             self._record = records.from_tell(tell, self.identity)
@@ -343,6 +373,7 @@ class Guard:
         ask.grace_ns = _core.to_ns(grace)
         data = os.fsencode(label)[: len(ask.label) - 1]
         ffi.memmove(ask.label, data, len(data))
+        self._poll(select.POLLOUT, ANSWER_TIMEOUT)  # a stopped guard's queue fills up
         ret = lib.rd_channel_send(self._channel, ask, ffi.sizeof("rd_guard_ask"))
         if ret not in (-errno.EPIPE, -errno.ECONNRESET):
             _core.check(ret)  # a guard that is gone is noticed, and told of, where its end is read
@@ -431,7 +462,7 @@ class Guard:
         return self.wait_async().__await__()
 
     def _lost(self) -> ExitRecord:
-        self._end_process()
+        self._end_lost()
         notes = ["the guard died before it told how the job ended"]
         if self._record_path is not None:
             try:
@@ -464,18 +495,35 @@ class Guard:
         )
 
     def _sweep(self) -> tuple[bool, int, str]:
+        # The cgroup first: what is in it can't outrun its end, as it can a walk of /proc.
+        ended = self._cgroup is not None and cgroup.end(*self._cgroup)
         swept, clean = sweep.sweep(self.identity)
-        if self._cgroup is not None and self.phase is not Phase.STARTING and cgroup.end(*self._cgroup):
+        if ended and self._in_cgroup:
             return True, swept, f"its cgroup was killed and is empty ({swept} processes found by their mark)"
         left = "no process that carries its mark is left" if clean else "some could not be ended"
         return False, swept, f"tree not proven empty: {swept} processes were swept, {left}"
 
-    def _end_process(self) -> None:
-        if self._channel >= 0:
-            os.close(self._channel)
-            self._channel = -1
+    def _hang_up(self) -> None:
+        if self._channel < 0:
+            return
+        if self._record is None and not self.detached and os.getpid() == self._owner:
+            # A child that we forked meanwhile may hold the channel open: closing ours would end nothing.
+            import socket  # noqa: PLC0415 - a job that is dropped while it runs is rare
+
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._channel)) as channel:
+                channel.shutdown(socket.SHUT_RDWR)
+        os.close(self._channel)
+        self._channel = -1
+
+    def _end_lost(self) -> None:
+        """Reap a guard that has hung up on us, by force if need be: its driver dies with it."""
+        self._hang_up()
         if self._process is not None:
-            self._process.wait()
+            try:
+                self._process.wait(self._patience)
+            except WaitTimeoutError:
+                self._process.kill()
+                self._process.wait()
 
     def done(self) -> None:
         """Say that the end has been reported: the guard's delivery command is not needed."""
@@ -483,16 +531,27 @@ class Guard:
             self._ask(lib.RD_ASK_DONE)
 
     def close(self) -> None:
-        """Let go: an attached guard ends its tree, if it still runs, and is reaped. Twice does no harm."""
+        """Let go: an attached guard ends its tree, if it still runs, and is reaped. Twice does no harm.
+
+        Raises:
+            StopPendingError: something of the tree survives SIGKILL; its guard stays with it until it ends.
+
+        """
         if self._channel < 0:
             return
-        if self.detached:
-            os.close(self._channel)
-            self._channel = -1
+        if self._record is not None and not self.detached:
+            with contextlib.suppress(GuardUnresponsiveError):
+                self.done()
+        self._hang_up()
+        if self.detached or self._process is None or os.getpid() != self._owner:
             return
-        if self._record is not None:
-            self.done()
-        self._end_process()
+        self._process.send_signal(signals.SIGCONT)  # a stopped guard ends nothing
+        try:
+            self._process.wait(self._patience)
+        except WaitTimeoutError:
+            raise StopPendingError(
+                f"the guard {self.guard_pid} can't end all that it holds; it stays until it has"
+            ) from None
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from raydp_wrap._native import ffi, lib
 from raydp_wrap.errors import RecordError
 from raydp_wrap.model import Cause, Exit, ExitRecord, Rung, Stop, Usage
-from raydp_wrap.process import _core
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +89,7 @@ def _build(raw: dict[str, Any], **more: Any) -> ExitRecord:
 
 
 def _usage_dict(raw: Any) -> dict[str, int]:
-    return {name: getattr(raw, name) for name, kind in ffi.typeof("rd_exit").fields if kind.type.cname == "int64_t"}
+    return {name: getattr(raw, name) for name in _USAGE_INTEGERS}
 
 
 def from_tell(tell: Any, identity: str) -> ExitRecord:
@@ -118,6 +117,31 @@ def from_tell(tell: Any, identity: str) -> ExitRecord:
     return _build(fields, not_durable=tell.record_errno, retried=tell.record_retried)
 
 
+_INTEGERS = (
+    "guard_pid", "driver_pid", "driver_waited", "code", "signal", "core_dumped", "rung", "cause", "stop_signal",
+    "stop_pid", "stop_uid", "stop_wall_ns", "started_wall_ns", "ended_wall_ns", "duration_ns", "tree_empty",
+    "swept_term", "swept_kill", "cgroup", "oom_kills", "survivors", "guard_errno",
+)  # fmt: skip
+_USAGE_INTEGERS = tuple(name for name, kind in ffi.typeof("rd_exit").fields if kind.type.cname == "int64_t")
+
+
+def _demand(raw: object, strings: tuple[str, ...], integers: tuple[str, ...]) -> dict[str, Any]:
+    """RAW, if it is an object with these members; anything else is not what a guard writes."""
+    if not isinstance(raw, dict):
+        raise TypeError
+    for name in strings:
+        if type(raw[name]) is not str:
+            raise TypeError(name)
+    for name in integers:
+        if type(raw[name]) is not int or not -(2**63) <= raw[name] < 2**63:
+            raise TypeError(name)
+    return raw
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
 def parse(data: bytes, where: str = "the exit record") -> ExitRecord:
     """The record in a file's bytes.
 
@@ -126,13 +150,16 @@ def parse(data: bytes, where: str = "the exit record") -> ExitRecord:
 
     """
     try:
-        raw = json.loads(data)
-        if not isinstance(raw, dict) or not isinstance(raw.get("schema"), int):
-            raise TypeError  # noqa: TRY301 - one place says what is wrong
-        if raw["schema"] > _core.lib.RD_GUARD_VERSION:
+        raw = _demand(json.loads(data, parse_constant=_refuse_constant), (), ("schema",))
+        if raw["schema"] > lib.RD_GUARD_VERSION:
             raise RecordError(f"{where} is of version {raw['schema']}, which a newer raydp-wrap wrote: use that one.")
+        _demand(raw, ("id", "stop_label"), ("schema", *_INTEGERS))
+        for name in ("rusage", "tree_rusage"):
+            _demand(raw[name], (), _USAGE_INTEGERS)
+        if type(raw["survivor_pids"]) is not list or any(type(pid) is not int for pid in raw["survivor_pids"]):
+            raise TypeError  # noqa: TRY301 - one place says what is wrong
         return _build(raw)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise RecordError(f"{where} is no exit record, or a damaged one; it is left as it is.") from error
 
 
@@ -151,9 +178,18 @@ def read(path: Path) -> ExitRecord | None:
         if error.errno == errno.ELOOP:
             raise RecordError(f"{path} is a symbolic link, not an exit record; it is left as it is.") from error
         raise RecordError(f"{path} can't be read: {error.strerror}") from error
-    with os.fdopen(fd, "rb") as file:
+    try:
         import stat  # noqa: PLC0415 - only a repair reads records
 
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise RecordError(f"{path} is not a regular file; it is left as it is.")
-        return parse(file.read(MAX_SIZE), str(path))
+        data = b""
+        while len(data) <= MAX_SIZE and (chunk := os.read(fd, MAX_SIZE + 1 - len(data))):
+            data += chunk
+    except OSError as error:
+        raise RecordError(f"{path} can't be read: {error.strerror}") from error
+    finally:
+        os.close(fd)
+    if len(data) > MAX_SIZE:
+        raise RecordError(f"{path} is larger than any exit record; it is left as it is.")
+    return parse(data, str(path))
