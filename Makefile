@@ -34,7 +34,7 @@ $(VENV)/lint.stamp: $(VENV)/core.stamp
 	touch $@
 
 demo: $(VENV)/spark.stamp
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/raydp-submit --master 'local[2]' examples/word_count.py
+	SPARK_LOCAL_IP=127.0.0.1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/raydp-submit --master 'local[2]' examples/word_count.py
 
 test: $(VENV)/spark.stamp
 	$(PYTEST) -m "not slow" tests $(SPARK)/tests
