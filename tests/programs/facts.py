@@ -1,0 +1,123 @@
+"""What tests look up about processes: descriptors, states, and the lines of show.c."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from programs.compiled import show
+
+from raydp_wrap.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+DEADLINE = 20.0
+V2 = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+
+
+def eventually(holds: Callable[[], object], what: str) -> None:
+    """Wait until HOLDS; for what gives no event."""
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < deadline, f"never so: {what}"
+        time.sleep(0.001)
+
+
+def state(pid: int) -> str:
+    """The state letter of PID, or "" when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def alive(pid: int) -> bool:
+    return state(pid) not in ("", "Z", "X")
+
+
+def open_fds() -> dict[int, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return {fd: target for fd, target in found.items() if not target.startswith("/proc/")}
+
+
+@contextlib.contextmanager
+def nothing_left() -> Iterator[None]:
+    """Neither a descriptor nor a child more than before, zombies included."""
+    fds, children = open_fds(), _children()
+    yield
+    assert open_fds() == fds
+    assert _children() == children
+
+
+def _children() -> set[str]:
+    found: set[str] = set()
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:
+            found |= set(file.read().split())
+    return found
+
+
+@dataclass
+class Shown:
+    lines: dict[str, str]
+    fds: dict[int, str]
+    argv: list[bytes]
+    env: list[bytes]
+
+    def signals(self, what: str) -> set[int]:
+        mask = int(self.lines[what], 16)
+        return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+def read_shown(path: Path) -> Shown:
+    text = path.read_bytes()
+    head, _, rest = text.partition(b"\n\n")
+    lines: dict[str, str] = {}
+    fds: dict[int, str] = {}
+    for line in os.fsdecode(head).splitlines():
+        name, _, value = line.replace(":", "", 1).partition(" ") if not line.startswith("Sig") else line.partition(":")
+        if name == "fd":
+            number, _, target = value.partition(" ")
+            fds[int(number)] = target
+        else:
+            lines[name] = value.strip()
+    strings = rest.split(b"\0")[:-1]
+    argc = int(lines["argc"])
+    return Shown(lines, fds, strings[:argc], strings[argc:])
+
+
+def shown(path: Path, *arguments: bytes | str, **options: object) -> Shown:
+    """What a child started with OPTIONS says it was given."""
+    process = Process(["show", str(path), *arguments], executable=show(), **options)  # type: ignore[arg-type]
+    assert process.wait(DEADLINE) == 0
+    return read_shown(path)
+
+
+@contextlib.contextmanager
+def cgroup(parent: str, name: str) -> Iterator[str]:
+    """A new cgroup below PARENT."""
+    path = os.path.join(parent, f"raydp-test-{os.getpid()}-{name}")
+    os.mkdir(path)
+    try:
+        yield path
+    finally:
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            try:
+                os.rmdir(path)
+                break
+            except OSError as error:
+                # A dead member leaves a moment after its exit is seen.
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.001)
