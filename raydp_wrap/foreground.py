@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -11,10 +10,9 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydp_wrap.errors import StartError
+from raydp_wrap.errors import RaydpWrapError, UsageError
 from raydp_wrap.home import home
 from raydp_wrap.outcome import decide, signal_name, start_failed
 from raydp_wrap.process import Guard, IncomingSignals, News
@@ -22,6 +20,9 @@ from raydp_wrap.report import Report
 from raydp_wrap.terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from raydp_wrap.model import Launch, Outcome
     from raydp_wrap.process import Received
 
@@ -36,17 +37,23 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 _SHORT_GRACE = 1.0
 # `timeout` and a group kill send the same signal twice at once: that is one request, not two.
 _ONE_REQUEST = 0.1
+_STANDARD = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a submission is to be run. Times are seconds; ``report`` is where the outcome goes as JSON."""
+    """How a submission is to be run. Times are seconds; ``report`` is where the outcome goes as JSON.
+
+    ``hand_over`` are descriptors that are the command's alone once it runs: ours become /dev/null, so that
+    whoever is at their other end sees them closed as soon as the command closes them.
+    """
 
     name: str = ""
     grace: float = 10.0
     stop_signal: int = signal.SIGTERM
     active_deadline: float | None = None
     report: str | None = None
+    hand_over: tuple[int, ...] = ()
 
 
 def new_submission_id() -> str:
@@ -57,17 +64,21 @@ def new_submission_id() -> str:
 class _Foreground:
     """The signals and messages of one run."""
 
-    def __init__(self, guard: Guard, *, shared: bool) -> None:
+    def __init__(self, guard: Guard, tell: Callable[[str], None], *, shared: bool) -> None:
         self.guard = guard
         self.received: set[int] = set()
+        self._tell = tell
         self._shared = shared
+        self._leads_session = os.getsid(0) == os.getpid()
         self._requests = 0
         self._last: tuple[float, int] = (0.0, 0)
 
     def on_signal(self, got: Received) -> None:
         # What a terminal sends reaches the driver, in the same group, by itself; whether it ends by it,
         # as a shell's foreground command would, is the driver's decision.
-        if got.from_terminal and self._shared:
+        # (A hangup is told to the session's leader only: it is for us to pass on, should that be us.)
+        hangup = got.signal == signal.SIGHUP and self._leads_session
+        if got.from_terminal and self._shared and not hangup:
             self.received.add(got.signal)
         elif got.signal in _STOPS:
             self._on_stop(got)
@@ -106,12 +117,13 @@ class _Foreground:
                     return
                 if told.news is News.PENDING:
                     pids = ", ".join(map(str, told.survivors))
-                    _say(f"SIGKILL was sent and pid {pids} is still there: waiting for it to end")
+                    self._tell(f"SIGKILL was sent and pid {pids} is still there: waiting for it to end")
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        print(f"raydp-wrap: {text}", file=sys.stderr, flush=True)  # noqa: T201
+def _log(text: str) -> None:
+    import logging  # noqa: PLC0415 - a face has its own way to tell
+
+    logging.getLogger("raydp_wrap").warning("%s", text)
 
 
 def _heard(*, shared: bool) -> list[int]:
@@ -127,64 +139,121 @@ def _delivery(directory: Path) -> list[str]:
     return [sys.executable, "-I", "-c", code, str(directory)]
 
 
-def run(launch: Launch, policy: Policy) -> Outcome:
+def _open_streams() -> None:
+    """Have 0-2 open: whatever is opened next would land there, and be taken for a stream."""
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > _STANDARD:
+            os.close(fd)
+            return
+        os.set_inheritable(fd, True)  # noqa: FBT003 - positional only
+
+
+def _hand_over(fds: tuple[int, ...]) -> None:
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for fd in fds:
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def run(launch: Launch, policy: Policy, tell: Callable[[str], None] = _log) -> Outcome:
     """Run LAUNCH in the foreground, from the main thread, and decide its outcome.
+
+    TELL is given what a person should know at once, one sentence at a time. A stream that is closed here is
+    /dev/null for the command.
 
     Raises:
         UsageError: the report can't be written, or there is nowhere to keep state. Nothing was started.
 
     """
+    _open_streams()
+    terminal = Terminal()
+    heard = _heard(shared=terminal.exists)
+    outcome = None
+    # From before the first trace on disk until the last is gone, a signal waits for its turn.
+    with IncomingSignals(heard) as signals:
+        try:
+            outcome = _run(launch, policy, tell, signals, shared=terminal.exists)
+        finally:
+            terminal.restore(modes=outcome is not None and outcome.signal is not None)
+            # The job has ended, and its outcome stands: these came too late. Ctrl-C is for our caller too.
+            late = set(heard) - {signal.SIGINT}
+            while signal.sigtimedwait(late, 0) is not None:
+                pass
+    return outcome
+
+
+def _run(
+    launch: Launch, policy: Policy, tell: Callable[[str], None], signals: IncomingSignals, *, shared: bool
+) -> Outcome:
     submission_id = new_submission_id()
     name = policy.name or os.path.basename(launch.argv[0])
-    report = None if policy.report is None else Report(policy.report, submission_id)
-    directory = home() / "run" / submission_id
-    directory.mkdir(parents=True, mode=0o700)
-    terminal = Terminal()
-    shared = terminal.exists
-    keep = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT) if shared else (signal.SIGHUP,)
+    directory = _directory(submission_id)
+    report = None
     try:
-        job = {"submission_id": submission_id, "name": name, "report": str(report.path) if report else None}
-        (directory / JOB).write_text(json.dumps(job), encoding="utf-8")
-        with IncomingSignals(_heard(shared=shared)) as signals:
-            try:
-                guard = Guard.start(
-                    launch,
-                    identity=submission_id,
-                    grace=policy.grace,
-                    stop_signal=policy.stop_signal,
-                    active_deadline=policy.active_deadline,
-                    record=directory / RECORD,
-                    on_owner_death=_delivery(directory),
-                    placement="shared" if shared else "session",
-                    keep_ignored=keep,
-                )
-            except StartError as error:
-                outcome = start_failed(
-                    str(error), submission_id=submission_id, name=name, status=error.exit_code, at=time.time()
-                )
-                _write(report, outcome)
-                return outcome
-            with guard:
-                foreground = _Foreground(guard, shared=shared)
-                foreground.loop(signals)
-                record = guard.wait()
-                outcome = decide(record, submission_id=submission_id, name=name, received=foreground.received)
-                _write(report, outcome)
-                guard.done()
-                return outcome
+        if policy.report is not None:
+            report = Report(policy.report, submission_id)
+        _note_job(directory, submission_id, name, report)
+        try:
+            guard = Guard.start(
+                launch,
+                identity=submission_id,
+                grace=policy.grace,
+                stop_signal=policy.stop_signal,
+                active_deadline=policy.active_deadline,
+                record=directory / RECORD,
+                on_owner_death=_delivery(directory),
+                placement="shared" if shared else "session",
+                keep_ignored=(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT) if shared else (signal.SIGHUP,),
+            )
+        except UsageError:
+            raise
+        except (RaydpWrapError, OSError) as error:
+            why = str(error) if isinstance(error, RaydpWrapError) else f"nothing can be started: {error.strerror}"
+            status = error.exit_code if isinstance(error, RaydpWrapError) else RaydpWrapError.exit_code
+            outcome = start_failed(why, submission_id=submission_id, name=name, status=status, at=time.time())
+            _write(report, outcome, tell)
+            return outcome
+        with guard:
+            _hand_over(policy.hand_over)
+            foreground = _Foreground(guard, tell, shared=shared)
+            foreground.loop(signals)
+            record = guard.wait()
+            outcome = decide(record, submission_id=submission_id, name=name, received=foreground.received)
+            _write(report, outcome, tell)
+            guard.done()
+            return outcome
     except BaseException:
         if report is not None:
             report.discard()
         raise
     finally:
-        terminal.restore()
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _write(report: Report | None, outcome: Outcome) -> None:
+def _directory(submission_id: str) -> Path:
+    directory = home() / "run" / submission_id
+    try:
+        directory.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(f"{directory} can't be made ({error.strerror}): set RAYDP_WRAP_HOME elsewhere.") from error
+    return directory
+
+
+def _note_job(directory: Path, submission_id: str, name: str, report: Report | None) -> None:
+    """What the delivery has to know, should we not live to report."""
+    job = {"submission_id": submission_id, "name": name, "report": str(report.path) if report else None}
+    try:
+        (directory / JOB).write_text(json.dumps(job), encoding="utf-8")
+    except OSError as error:
+        message = f"{directory} can't be written to ({error.strerror}): set RAYDP_WRAP_HOME elsewhere."
+        raise UsageError(message) from error
+
+
+def _write(report: Report | None, outcome: Outcome, tell: Callable[[str], None]) -> None:
     if report is None:
         return
     try:
         report.write(outcome)
     except OSError as error:
-        _say(f"the report {report.path} could not be written: {error.strerror}; the outcome is {outcome.state.value}")
+        tell(f"the report {report.path} could not be written: {error.strerror}; the outcome is {outcome.state.value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -25,18 +26,29 @@ def home() -> Path:
     wish = os.environ.get("RAYDP_WRAP_HOME")
     if wish:
         try:
-            return private_directory(Path(wish))
+            return _usable(private_directory(Path(wish)))
         except OSError as error:
             message = f"RAYDP_WRAP_HOME={wish} can't be used ({error.strerror}): name a directory you can write to."
             raise UsageError(message) from error
     from platformdirs import user_state_path  # noqa: PLC0415 - only where the environment doesn't say
 
-    fallback = Path(tempfile.gettempdir()) / f"raydp-wrap-{os.geteuid()}"
-    for path in (user_state_path("raydp-wrap", appauthor=False), fallback):
+    refused = ""
+    for find in (lambda: user_state_path("raydp-wrap", appauthor=False), _below_temporary):
         try:
-            found = private_directory(path)
-            if os.access(found, os.W_OK | os.X_OK):
-                return found
-        except (OSError, UsageError):
-            continue
-    raise UsageError(f"neither a home directory nor {fallback} can be written to: set RAYDP_WRAP_HOME.")
+            path = find()
+            if path.is_absolute():  # else it begins with "~": nobody knows this user's home
+                return _usable(private_directory(path))
+        except (OSError, UsageError) as error:
+            refused = f" ({error.strerror if isinstance(error, OSError) else error})"
+    raise UsageError(f"neither the home directory nor the temporary one can be used{refused}: set RAYDP_WRAP_HOME.")
+
+
+def _below_temporary() -> Path:
+    return Path(tempfile.gettempdir()) / f"raydp-wrap-{os.geteuid()}"
+
+
+def _usable(path: Path) -> Path:
+    if not os.access(path, os.W_OK | os.X_OK):
+        number = errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
+        raise OSError(number, os.strerror(number))
+    return path

@@ -45,6 +45,7 @@ def _driver_text(record: ExitRecord) -> str:
 
 
 def _stop_text(record: ExitRecord) -> str:
+    """A request for a stop, and who made it; a deadline was asked for by nobody."""
     stop = record.stop
     if stop is None:
         return "a stop was asked for"
@@ -74,7 +75,7 @@ def _judge(record: ExitRecord, received: Collection[int]) -> tuple[TerminalState
     if ended_by in received:
         text = f"{signal_name(ended_by)} was received and passed on"
         return TerminalState.KILLED, Reason.STOP_REQUESTED, text
-    if end.signal == signals.SIGKILL and record.oom_kills:
+    if ended_by == signals.SIGKILL and record.oom_kills:
         text = f"the kernel killed {record.oom_kills} process(es) of the cgroup for lack of memory"
         return TerminalState.FAILED, Reason.OUT_OF_MEMORY, text
     return TerminalState.FAILED, Reason.APP_FAILED, ""
@@ -83,7 +84,11 @@ def _judge(record: ExitRecord, received: Collection[int]) -> tuple[TerminalState
 def _evidence(record: ExitRecord) -> tuple[Evidence, ...]:
     found = []
     if record.stop is not None:
-        found.append(Evidence("stop", f"{record.cause.value}: {_stop_text(record)}"))
+        asked = record.cause in (Cause.REQUEST, Cause.SIGNAL, Cause.GUARD_LOST)
+        text = (
+            _stop_text(record) if asked else f"the guard stopped the job, first with {signal_name(record.stop.signal)}"
+        )
+        found.append(Evidence("stop", f"{record.cause.value}: {text}"))
     found.append(Evidence("wait status", _driver_text(record)))
     if record.oom_kills:
         found.append(Evidence("cgroup memory", f"oom_kill +{record.oom_kills} while the job ran"))

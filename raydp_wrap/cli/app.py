@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
         print(error.format_message(), file=sys.stderr)  # noqa: T201
         return UsageError.exit_code
     except click.ClickException as error:
-        message = error.format_message().rstrip(".")
+        message = " ".join(error.format_message().split()).rstrip(".")
         raise UsageError(f"{message} (raydp-wrap --help tells more).") from error
     except click.Abort as error:
         raise UsageError("interrupted.") from error

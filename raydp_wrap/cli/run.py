@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import json
 import os
+import re
 import signal
 from typing import TYPE_CHECKING
 
 import click
 
 from raydp_wrap import foreground
-from raydp_wrap.cli.messages import explain
+from raydp_wrap.cli.entry import leave
+from raydp_wrap.cli.messages import say
 from raydp_wrap.cli.values import Duration, EnvironmentEntry, SignalNumber
-from raydp_wrap.errors import UsageError
+from raydp_wrap.errors import CommandNotFoundError, UsageError
 from raydp_wrap.model import Launch
-from raydp_wrap.outcome import exit_status, to_dict
+from raydp_wrap.outcome import to_dict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from raydp_wrap.model import Outcome
+
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,7})")
+_STANDARD = 2
 
 
 @click.command(
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--stop-signal", type=SignalNumber(), default="TERM", help="The signal that asks the command to stop.")
 @click.option("--active-deadline", type=Duration(), help="Stop the job after this long; the exit code is 124.")
 @click.option("--report", metavar="FILE", help="Write the outcome to FILE as JSON, when the job has ended.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON, as the last line on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON, as the last line of stdout.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[--] COMMAND [ARGUMENT]...")
 def run(
     name: str | None,
@@ -59,7 +66,10 @@ def run(
         raise UsageError("the active deadline must be more than 0: leave it out to wait for ever.")
     if cwd is not None and not os.path.isdir(cwd):
         raise UsageError(f"there is no directory {cwd!r} to run the command in: make it, or name another.")
-    launch = Launch(argv=command, cwd=cwd, env={**os.environ, **dict(env)} if env else None)
+    if not command[0]:
+        raise CommandNotFoundError(errno.ENOENT, "the command's name is empty: give one that can be run.", "")
+    named = _named_descriptors(command)
+    launch = Launch(argv=command, cwd=cwd, env={**os.environ, **dict(env)} if env else None, pass_fds=named)
     outcome = foreground.run(
         launch,
         foreground.Policy(
@@ -68,14 +78,39 @@ def run(
             stop_signal=stop_signal or signal.SIGTERM,
             active_deadline=active_deadline,
             report=report,
+            hand_over=(0, *named) if as_json else (0, 1, *named),
         ),
+        tell=say,
     )
     if as_json:
         _print_json(outcome)
-    explain(outcome)
-    return exit_status(outcome)
+    return leave(outcome)
+
+
+def _named_descriptors(command: Iterable[str]) -> tuple[int, ...]:
+    """The inherited descriptors that COMMAND names: a shell's ``<(…)`` is /dev/fd/63 and an open 63.
+
+    Ours are all closed on exec, so one that isn't was given to us for the command.
+    """
+    found = set()
+    for argument in command:
+        for number in map(int, _DESCRIPTOR.findall(argument)):
+            try:
+                if number > _STANDARD and os.get_inheritable(number):
+                    found.add(number)
+            except OSError:
+                continue  # not open: the command will say so
+    return tuple(sorted(found))
 
 
 def _print_json(outcome: Outcome) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        print(json.dumps(to_dict(outcome)), flush=True)  # noqa: T201
+    """Past Python's buffer, which would complain again, and change the exit code, as the process ends."""
+    # What the command wrote may not have ended with a newline.
+    data = (b"\n" if outcome.started_at is not None else b"") + json.dumps(to_dict(outcome)).encode() + b"\n"
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        say(f"the outcome could not be printed: {error.strerror}; it is {outcome.state.value}")

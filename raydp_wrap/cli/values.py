@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 import signal
+from typing import TYPE_CHECKING
 
 import click
 
 __all__ = ["Duration", "EnvironmentEntry", "SignalNumber"]
+
+if TYPE_CHECKING:
+    _Seconds = click.ParamType[float]
+    _Number = click.ParamType[int]
+    _Entry = click.ParamType[tuple[str, str]]
+else:  # generic since click 8.4 only
+    _Seconds = _Number = _Entry = click.ParamType
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d)?")
 _LONGEST = 10 * 365 * 86400.0
 
 
-class Duration(click.ParamType):
+class Duration(_Seconds):
     """Seconds, or a number with ms, s, m, h or d."""
 
     name = "duration"
@@ -32,7 +40,7 @@ class Duration(click.ParamType):
         return seconds
 
 
-class SignalNumber(click.ParamType):
+class SignalNumber(_Number):
     """A signal by name (with or without SIG) or number."""
 
     name = "signal"
@@ -45,12 +53,13 @@ class SignalNumber(click.ParamType):
         for candidate in (text, f"SIG{text}"):
             if candidate in signal.Signals.__members__:
                 return int(signal.Signals[candidate])
-        if text.isdecimal() and int(text) in signal.valid_signals():
-            return int(text)
-        self.fail(f"{value!r} is not a signal: write a name like TERM or INT, or its number (kill -l lists them).", param, ctx)
+        if not text.isdecimal() or int(text) not in signal.valid_signals():
+            known = "write a name like TERM or INT, or its number (kill -l lists them)"
+            self.fail(f"{value!r} is not a signal: {known}.", param, ctx)
+        return int(text)
 
 
-class EnvironmentEntry(click.ParamType):
+class EnvironmentEntry(_Entry):
     """NAME=VALUE."""
 
     name = "NAME=VALUE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -30,11 +31,10 @@ def private_directory(path: str | os.PathLike[str]) -> Path:
 
     """
     absolute = Path(os.path.abspath(path))
-    absolute.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        absolute.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
+    # One by one: mkdir(parents=True) leaves the parents to the umask, which may open them to others.
+    for missing in reversed([path for path in (absolute, *absolute.parents) if not os.path.lexists(path)]):
+        with contextlib.suppress(FileExistsError):
+            missing.mkdir(mode=0o700)
     found = absolute.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise UsageError(f"{absolute} is not a directory (a link doesn't count): use another.")

@@ -1,0 +1,74 @@
+"""What every face does first and last: the command's world stays as it was found, and errors are sentences."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import traceback
+from typing import TYPE_CHECKING
+
+from raydp_wrap.cli.messages import explain, report_error, say
+from raydp_wrap.errors import RaydpWrapError
+from raydp_wrap.model import TerminalState
+from raydp_wrap.outcome import exit_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from raydp_wrap.model import Outcome
+
+__all__ = ["enter", "leave"]
+
+_COERCED = frozenset(("C.UTF-8", "C.utf8", "UTF-8"))
+
+
+def enter(face: Callable[[], int]) -> int:
+    """Run FACE, and return the exit code of the process."""
+    # Ctrl-C before a command runs, or after it ended, ends us as it ends any program: by the signal.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _undo_locale_coercion()
+    try:
+        return face()
+    except RaydpWrapError as error:
+        return report_error(error)
+    except OSError as error:
+        about = f"{error.filename}: " if error.filename is not None else ""
+        say(f"{about}{error.strerror or error}")
+    except Exception:  # noqa: BLE001 - a bug of ours must not look like the command's own failure
+        with contextlib.suppress(Exception):
+            traceback.print_exc()
+    return RaydpWrapError.exit_code
+
+
+def leave(outcome: Outcome) -> int:
+    """Say what needs saying of OUTCOME; the exit code.
+
+    A command that Ctrl-C ended is followed by the same signal: a shell goes on with its loop or script after
+    a plain exit with 130, and stops only when it sees that its child died of SIGINT.
+    """
+    explain(outcome)
+    asked_for = any(evidence.source == "stop" for evidence in outcome.evidence)
+    if outcome.state is TerminalState.KILLED and outcome.signal == signal.SIGINT and not asked_for:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGINT)  # process 1 survives this: the code has to do
+    return exit_status(outcome)
+
+
+def _undo_locale_coercion() -> None:
+    """Take back the LC_CTYPE that Python sets for itself in the C locale (PEP 538)."""
+    if os.environ.get("LC_CTYPE") not in _COERCED:
+        return
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:
+        return
+    found = [entry.partition(b"=")[2] for entry in entries if entry.startswith(b"LC_CTYPE=")]
+    if found:
+        os.environ["LC_CTYPE"] = os.fsdecode(found[0])
+    else:
+        del os.environ["LC_CTYPE"]
