@@ -25,7 +25,7 @@ def test_how_the_launcher_is_started(build, java_home, spark):
         "-Da=b",
         "-Xshare:off",
         "-cp",
-        f"{spark}/jars/*",
+        f"{spark}/jars/spark-launcher_2.13-1.0.jar:{spark}/jars/*",
         "org.apache.spark.launcher.Main",
         MAIN_CLASS,
         "app.py",
@@ -59,7 +59,8 @@ def test_a_jvm_that_does_not_start_is_1_and_its_words_are_shown(build, capfd):
 def test_class_path_of_a_source_tree(build, spark):
     (spark / "assembly" / "target" / "scala-2.13").mkdir(parents=True)
     (spark / "jars").rename(spark / "assembly" / "target" / "scala-2.13" / "jars")
-    jars = f"{spark}/assembly/target/scala-2.13/jars/*"
+    jars = f"{spark}/assembly/target/scala-2.13/jars"
+    jars = f"{jars}/spark-launcher_2.13-1.0.jar:{jars}/*"
     assert jars in build()
     assert f"{spark}/launcher/target/scala-2.13/classes:{jars}" in build(SPARK_PREPEND_CLASSES="1")
 
