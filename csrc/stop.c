@@ -19,19 +19,24 @@
  * own waitpid(-1), or an ignored SIGCHLD, may have reaped it. */
 static int still_ours(const rd_child *child)
 {
-    if (child->method == RD_METHOD_THREAD) {
-        struct rd_ksiginfo info;
-        const int options = RD_WEXITED | RD_WNOHANG | RD_WNOWAIT | RD_WALL;
-        return rd_sys5(__NR_waitid, RD_P_PID, child->pid, &info, options, 0) >= 0;
-    }
-    return rd_sys4(__NR_pidfd_send_signal, child->fd, 0, 0, 0) != -ESRCH;
+    struct rd_ksiginfo info;
+    const int options = RD_WEXITED | RD_WNOHANG | RD_WNOWAIT | RD_WALL;
+    long ret = -EINVAL;
+    if (child->method != RD_METHOD_THREAD)
+        ret = rd_sys5(__NR_waitid, RD_P_PIDFD, child->fd, &info, options, 0);
+    if (ret == -EINVAL && child->fd >= 0) /* before Linux 5.4, too */
+        ret = rd_sys5(__NR_waitid, RD_P_PID, child->pid, &info, options, 0);
+    return ret >= 0;
 }
 
 static int signal_process(const rd_child *child, int sig)
 {
-    if (child->method == RD_METHOD_THREAD)
-        return still_ours(child) ? (int)rd_sys2(__NR_kill, child->pid, sig) : -ESRCH;
-    return (int)rd_sys4(__NR_pidfd_send_signal, child->fd, sig, 0, 0);
+    if (child->method != RD_METHOD_THREAD) {
+        long ret = rd_sys4(__NR_pidfd_send_signal, child->fd, sig, 0, 0);
+        if (ret != -ENOSYS && ret != -EPERM) /* a sandbox's EPERM looks like another user's process */
+            return (int)ret;
+    }
+    return still_ours(child) ? (int)rd_sys2(__NR_kill, child->pid, sig) : -ESRCH;
 }
 
 static int kill_cgroup(int cgroup_fd)

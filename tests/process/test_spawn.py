@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -13,7 +12,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from programs.compiled import show, tiny
-from programs.facts import DEADLINE, V2, alive, cgroup, eventually, nothing_left, open_fds, read_shown, shown
+from programs.facts import (
+    DEADLINE,
+    V2,
+    alive,
+    cgroup,
+    environment,
+    eventually,
+    nothing_left,
+    open_fds,
+    python,
+    read_shown,
+    shown,
+)
 
 from raydp_wrap.errors import UsageError
 from raydp_wrap.process import DEVNULL, PIPE, STDOUT, Process
@@ -197,8 +208,7 @@ for method in (1, 2, 3):
 @pytest.mark.parametrize(("hup", "keep"), [("hup", []), ("no", []), ("hup", [10, 40]), ("no", [13])])
 def test_signals_start_clean_but_for_an_ignored_hup(tmp_path: Path, hup: str, keep: list[int]) -> None:
     out = tmp_path / "out"
-    words = [sys.executable, "-c", DIRTY, show(), str(out), hup, *map(str, keep)]
-    subprocess.run(words, check=True, timeout=60)
+    python("-c", DIRTY, show(), str(out), hup, *map(str, keep))
     for method in METHODS:
         got = read_shown(tmp_path / f"out{method}")
         assert got.signals("SigBlk") == set()
@@ -228,7 +238,7 @@ def test_the_death_signal_is_set_and_comes(tmp_path: Path, method: int) -> None:
         " p = Process([sys.argv[1], 'pause'], death_signal=9, method=int(sys.argv[2]));"
         " print(p.pid, flush=True); p.wait()"
     )
-    parent = Process([sys.executable, "-c", program, tiny(), str(method)], stdout=PIPE)
+    parent = Process([sys.executable, "-c", program, tiny(), str(method)], stdout=PIPE, env=environment())
     with parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())

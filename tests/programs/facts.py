@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from programs.compiled import show
+from programs.compiled import HERE, show
 
+import raydp_wrap
 from raydp_wrap.process import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 DEADLINE = 20.0
 V2 = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This environment, for a Python that imports what we import."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(raydp_wrap.__file__)))
+    return {**os.environ, "PYTHONPATH": f"{package}:{HERE.parent}", **more}
+
+
+def python(*words: str, before: list[str] | None = None, env: Mapping[str, str] | None = None) -> bytes:
+    """What Python says on stdout, run with WORDS, by the command BEFORE it if there is one; it must end with 0."""
+    command = [*(before or []), sys.executable, *words]
+    full = environment(**(env or {}))
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60, env=full).stdout
+
+
+def sandboxed(rules: list[tuple[str, int, int]], *words: str, env: Mapping[str, str] | None = None) -> bytes:
+    """The same, where the system calls in RULES fail; see sandbox.py."""
+    return python(str(HERE / "sandbox.py"), json.dumps(rules), sys.executable, *words, env=env)
 
 
 def eventually(holds: Callable[[], object], what: str) -> None:
