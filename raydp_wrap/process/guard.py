@@ -8,7 +8,7 @@ import os
 import select
 import signal as signals
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -351,7 +351,8 @@ class Guard:
         self._in_cgroup = bool(raw.cgroup)
         self.pid, self.guard_pid, self.phase = raw.driver_pid, raw.guard_pid, Phase(raw.phase)
         if tell.type == lib.RD_TELL_ENDED:
-            self._record = records.from_tell(tell, self.identity)
+            record = records.from_tell(tell, self.identity)
+            self._record = record if record.tree_empty or self._process is None else self._finish_off(record)
         count = max(0, min(8, raw.survivors))
         return Told(
             News(tell.type),
@@ -493,6 +494,13 @@ class Guard:
             swept_kill=swept,
             notes=tuple(notes),
         )
+
+    def _finish_off(self, record: ExitRecord) -> ExitRecord:
+        """The guard ended with somebody left, whom it could not see or not signal: maybe we can."""
+        swept, clean = sweep.sweep(self.identity, spare=(self.guard_pid,))
+        left = "no process that carries its mark is left" if clean else "some could not be ended"
+        note = f"the guard left processes behind: {swept} were swept, {left}"
+        return replace(record, swept_kill=record.swept_kill + swept, notes=(*record.notes, note))
 
     def _sweep(self) -> tuple[bool, int, str]:
         # The cgroup first: what is in it can't outrun its end, as it can a walk of /proc.

@@ -7,6 +7,10 @@ import os
 import select
 import signal
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MARK = "RAYDP_WRAP_ATTEMPT_ID"
 
@@ -31,20 +35,20 @@ def _pidfd_if_marked(pid: int, mark: bytes) -> int | None:
     return None
 
 
-def _marked(mark: bytes, own: int) -> list[int]:
+def _marked(mark: bytes, spare: frozenset[int]) -> list[int]:
     """Pidfds of the processes whose environment holds MARK."""
     pids = sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
-    found = (_pidfd_if_marked(pid, mark) for pid in pids if pid != own)
+    found = (_pidfd_if_marked(pid, mark) for pid in pids if pid not in spare)
     return [pidfd for pidfd in found if pidfd is not None]
 
 
-def _newest(mark: bytes, own: int) -> list[int]:
+def _newest(mark: bytes, spare: frozenset[int]) -> list[int]:
     """The same of the process started last: a chain of quick forks outruns every walk of /proc."""
-    last = own
+    last = 0
     with contextlib.suppress(OSError), open("/proc/loadavg", "rb", buffering=0) as file:
         for _ in range(_LOOKS):
             pid = int(os.pread(file.fileno(), 256, 0).split()[-1])
-            if pid in (last, own):
+            if pid == last or pid in spare:
                 continue
             last = pid
             pidfd = _pidfd_if_marked(pid, mark)
@@ -53,18 +57,18 @@ def _newest(mark: bytes, own: int) -> list[int]:
     return []
 
 
-def sweep(identity: str, timeout: float = 5.0) -> tuple[int, bool]:
-    """SIGKILL every process that carries IDENTITY's mark; (how many, whether none was left to be seen).
+def sweep(identity: str, timeout: float = 5.0, spare: Collection[int] = ()) -> tuple[int, bool]:
+    """SIGKILL every process that carries IDENTITY's mark, but SPARE; (how many, whether none was left to be seen).
 
     A process that cleared its environment is not found, and one that forks and exits more quickly than it is
     looked for may not be: the second value is no proof of an empty tree.
     """
     mark = f"\0{MARK}={identity}\0".encode()
-    own = os.getpid()
+    spared = frozenset((os.getpid(), *spare))
     deadline = time.monotonic() + timeout
     ended = quiet = 0
     for _ in range(_ROUNDS):
-        found = _newest(mark, own) or _marked(mark, own)
+        found = _newest(mark, spared) or _marked(mark, spared)
         quiet = 0 if found else quiet + 1
         if quiet == _QUIET_ROUNDS:
             return ended, True

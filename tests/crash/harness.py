@@ -48,7 +48,7 @@ def compiled(source: str, *flags: str) -> str:
         pytest.skip("NOT TESTED: no C compiler to build the test programs with")
     # Readable and executable for other users too: some tests run as nobody.
     folder = tempfile.mkdtemp(prefix="raydp-wrap-programs-", dir=os.environ.get("RAYDP_WRAP_TEST_TMP"))
-    os.chmod(folder, 0o755)  # noqa: PTH101
+    os.chmod(folder, 0o755)
     import atexit  # noqa: PLC0415
 
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -152,6 +152,7 @@ class Owner:
             **popen,
         )
         self.guard = self.driver = 0
+        self.cgroup = ""
         self._seen = b""
 
     def line(self) -> dict[str, Any]:
@@ -168,7 +169,7 @@ class Owner:
 
     def started(self) -> None:
         told = self.line()
-        self.guard, self.driver = told["guard"], told["driver"]
+        self.guard, self.driver, self.cgroup = told["guard"], told["driver"], told["cgroup"]
 
     def go(self) -> None:
         """Let it take its next step."""
@@ -247,11 +248,6 @@ def strays() -> Iterator[None]:
     before = my_children()
     yield
     reap_strays(before)
-
-
-def job_cgroups() -> set[str]:
-    parent = cgroup.locate()[0]
-    return set() if parent is None else {n for n in os.listdir(parent) if n.startswith("raydp-wrap-")}
 
 
 def kill_quietly(pid: int) -> None:

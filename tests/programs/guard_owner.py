@@ -19,7 +19,7 @@ def say(**what: object) -> None:
     os.write(1, json.dumps(what).encode() + b"\n")
 
 
-def main() -> None:
+def main() -> None:  # noqa: C901, PLR0912 - one branch a step
     plan = json.loads(sys.argv[1])
     if "uid" in plan:
         os.setgid(plan["uid"])
@@ -30,7 +30,7 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     options = {"stdin": null, "stdout": null, "stderr": null, **plan.get("start", {})}
     guard = Guard.start(Launch(argv=tuple(plan["argv"])), **options)
-    say(guard=guard.guard_pid, driver=guard.pid)
+    say(guard=guard.guard_pid, driver=guard.pid, cgroup=os.path.join(*(guard._cgroup or ("",))))
     for step in plan.get("then", []):
         if step != "now":
             sys.stdin.readline()

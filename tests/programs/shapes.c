@@ -2,7 +2,8 @@
  *
  * Every process appends "PID STARTTIME" to LOG and keeps MARKER in its argv; every one ends by
  * itself after a minute at most, so that a failing test can't leave a machine full. MODE is how the
- * driver goes on once the tree stands and "ready" is said on stdout: "exit" (code 0), or "stay".
+ * driver goes on once the tree stands and "ready" is said on stdout: "exit" (code 0), "exit3" (code 3), or
+ * "stay".
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -236,7 +237,7 @@ int main(int argc, char **argv)
             return 95;
         if (!strcmp(argv[2], "stay"))
             rest();
-        return 0;
+        return !strcmp(argv[2], "exit3") ? 3 : 0;
     }
     return 94;
 }

@@ -1,0 +1,50 @@
+"""A guard under strace: its calls seen, failed, delayed, or it killed at one of them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from crash.harness import need_strace, until
+
+from raydp_wrap.process import guard as guards
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+REAL_GUARD = guards.GUARD_PATH
+
+
+def traced_guard(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> Path:
+    """Put strace around every guard that is started; the log of the guard's own calls.
+
+    -DDD makes strace a grandchild in a session of its own: the guard keeps its parent, and nobody reaps the
+    tracer by mistake. Without -f only the guard is traced, not its driver: a vfork child is left alone too.
+    """
+    log = folder / "guard.trace"
+    wrapper = folder / "traced-guard"
+    words = [need_strace(), "-DDD", "-q", "-e", "signal=none", "-o", str(log), *options, REAL_GUARD]
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(guards, "GUARD_PATH", str(wrapper))
+    return log
+
+
+def whole(log: Path) -> str:
+    """The log, once strace has seen the guard's end."""
+
+    def text() -> str:
+        seen = log.read_text() if log.exists() else ""
+        return seen if "+++ " in seen else ""
+
+    return str(until(text, "strace has written its log"))
+
+
+def calls(log: Path) -> Counter[str]:
+    """How often the guard made which call."""
+    text = whole(log)
+    return Counter(re.findall(r"^(\w+)\(", text, re.MULTILINE))
