@@ -62,7 +62,17 @@ def command_of(pid):
 @pytest.mark.parametrize("tool", [["raydp-submit"], ["raydp-wrap", "spark-submit"]], ids=" ".join)
 def test_word_count_on_real_spark(environment, tool):
     done = subprocess.run(
-        [str(BIN / tool[0]), *tool[1:], "--master", "local[2]", "--conf", "spark.ui.enabled=false", WORD_COUNT, TEXT, "5"],
+        [
+            str(BIN / tool[0]),
+            *tool[1:],
+            "--master",
+            "local[2]",
+            "--conf",
+            "spark.ui.enabled=false",
+            WORD_COUNT,
+            TEXT,
+            "5",
+        ],
         env=environment,
         capture_output=True,
         text=True,
@@ -89,7 +99,14 @@ def test_exit_code_and_arguments_reach_the_user(environment):
 @pytest.mark.parametrize("victim", ["raydp-submit", "JVM"])
 def test_nothing_survives_sigkill(environment, victim):
     """PySpark alone leaves its Python alive when the JVM is killed."""
-    command = [BIN / "raydp-submit", "--master", "local[1]", "--conf", "spark.ui.enabled=false", PROGRAMS / "forever.py"]
+    command = [
+        BIN / "raydp-submit",
+        "--master",
+        "local[1]",
+        "--conf",
+        "spark.ui.enabled=false",
+        PROGRAMS / "forever.py",
+    ]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as submit:
         assert submit.stdout.readline().strip() == b"running a query", "the application did not start"
         (guard,) = [pid for pid in tree(submit.pid) if command_of(pid).startswith("raydp-guard")]
