@@ -12,7 +12,7 @@ import sys
 import time
 
 from raydp_wrap.model import Launch
-from raydp_wrap.process import Guard
+from raydp_wrap.process import Guard, _core
 
 
 def say(**what: object) -> None:
@@ -25,6 +25,7 @@ def main() -> None:  # noqa: C901, PLR0912 - one branch a step
         os.setgid(plan["uid"])
         os.setuid(plan["uid"])
     if "before" in plan:
+        _core.capabilities()  # probed once: what is to be met is the start itself
         say(before=True)
         sys.stdin.readline()
     null = os.open(os.devnull, os.O_RDWR)
