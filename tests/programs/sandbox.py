@@ -13,8 +13,8 @@ import struct
 import sys
 
 NUMBERS = {
-    "x86_64": {"clone": 56, "vfork": 58, "pidfd_send_signal": 424, "waitid": 247},
-    "aarch64": {"clone": 220, "pidfd_send_signal": 424, "waitid": 95},
+    "x86_64": {"clone": 56, "vfork": 58, "epoll_ctl": 233, "pidfd_send_signal": 424, "waitid": 247},
+    "aarch64": {"clone": 220, "epoll_ctl": 21, "pidfd_send_signal": 424, "waitid": 95},
 }[platform.machine()] | {"pidfd_open": 434, "clone3": 435, "close_range": 436, "epoll_pwait2": 441}
 
 LD_ABS, JEQ, JSET, RET = 0x20, 0x15, 0x45, 0x06
