@@ -30,10 +30,8 @@ def home() -> Path:
         except OSError as error:
             message = f"RAYDP_WRAP_HOME={wish} can't be used ({error.strerror}): name a directory you can write to."
             raise UsageError(message) from error
-    from platformdirs import user_state_path  # noqa: PLC0415 - only where the environment doesn't say
-
     refused = ""
-    for find in (lambda: user_state_path("raydp-wrap", appauthor=False), _below_temporary):
+    for find in (_of_user, _below_temporary):
         try:
             path = find()
             if path.is_absolute():  # else it begins with "~": nobody knows this user's home
@@ -41,6 +39,12 @@ def home() -> Path:
         except (OSError, UsageError) as error:
             refused = f" ({error.strerror if isinstance(error, OSError) else error})"
     raise UsageError(f"neither the home directory nor the temporary one can be used{refused}: set RAYDP_WRAP_HOME.")
+
+
+def _of_user() -> Path:
+    from platformdirs import user_state_path  # noqa: PLC0415 - only where the environment doesn't say
+
+    return user_state_path("raydp-wrap", appauthor=False)
 
 
 def _below_temporary() -> Path:
