@@ -472,7 +472,8 @@ class Guard:
                 notes.append(str(error))
             else:
                 if found is not None and found.identity == self.identity:
-                    return found
+                    # It is whole; that its name would outlive a power cut the guard may not have lived to see.
+                    return replace(found, not_durable=records.sync_name(self._record_path))
         tree_empty, swept = False, 0
         if self._process is not None:
             tree_empty, swept, note = self._sweep()

@@ -193,3 +193,16 @@ def read(path: Path) -> ExitRecord | None:
     if len(data) > MAX_SIZE:
         raise RecordError(f"{path} is larger than any exit record; it is left as it is.")
     return parse(data, str(path))
+
+
+def sync_name(path: Path) -> int:
+    """Make the name of the record at PATH last, as its guard does at the end; 0, or the errno of the failure."""
+    try:
+        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0

@@ -60,7 +60,7 @@ def sites(folder: Path) -> list[tuple[str, int]]:
     """(call, Nth) of the owner's own start and stop: what an idle interpreter does before is left out."""
     log = folder / "owner.trace"
     tree = Tree(folder, "setsid")
-    traced = [need_strace(), "-q", "-e", "signal=none", "-o", str(log), *command(tree, folder / "record")]
+    traced = [need_strace(), "-q", "-o", str(log), *command(tree, folder / "record")]
     subprocess.run(traced, env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60, check=False)
     found: list[tuple[str, int]] = []
     seen: Counter[str] = Counter()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from crash.harness import need_strace, until
 
 from raydp_wrap.process import guard as guards
+from raydp_wrap.process import sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +27,14 @@ def traced_guard(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -
     tracer by mistake. Without -f only the guard is traced, not its driver: a vfork child is left alone too.
     """
     log = folder / "guard.trace"
+    log.unlink(missing_ok=True)
     wrapper = folder / "traced-guard"
-    words = [need_strace(), "-DDD", "-q", "-e", "signal=none", "-o", str(log), *options, REAL_GUARD]
-    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    words = [need_strace(), "-DDD", "-q", "-o", str(log), *options]
+    # The mark is the guard's, not the tracer's: whoever sweeps after the guard would end the tracer too.
+    wrapper.write_text(
+        f'#!/bin/sh\nmark=${sweep.MARK}\nunset {sweep.MARK}\n'
+        f'exec {shlex.join(words)} -E {sweep.MARK}="$mark" {shlex.quote(REAL_GUARD)} "$@"\n'
+    )
     wrapper.chmod(0o755)
     monkeypatch.setattr(guards, "GUARD_PATH", str(wrapper))
     return log
