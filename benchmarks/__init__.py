@@ -1,0 +1,1 @@
+"""The goals of the process core, measured: ``python -m benchmarks``. See README.md."""
