@@ -81,6 +81,13 @@ class Screen:
             self.master = -1
 
 
+def suspend(shell: Screen, driver: int) -> None:
+    """Type Ctrl-Z and wait for all to have stopped: the shell waits for its own child only."""
+    shell.type(CTRL_Z)
+    shell.expect(r"Stopped(.|\n)*<<148>> ")
+    until(lambda: " T " in Path(f"/proc/{driver}/stat").read_text(), "the command is stopped")
+
+
 @pytest.fixture
 def screen(wrap: Wrap, tmp_path: Path) -> Iterator[Callable[..., Screen]]:
     """Make a terminal with a shell on it; the prompt is the last exit code in <<>>, `$W` is the run."""
@@ -155,8 +162,15 @@ def test_ctrl_c_reaches_the_command_once(shell: Screen, tmp_path: Path) -> None:
 def test_a_command_that_handles_ctrl_c_goes_on(shell: Screen) -> None:
     shell.type('$W $PYTHON -q -i -c \'print("re" "ady")\'\n')
     shell.expect("ready\n>>> ")
-    shell.type(CTRL_C)
-    shell.expect("KeyboardInterrupt\n>>> ")
+
+    def interrupted() -> bool:  # Python misses one that comes between its prompt and its wait for a key
+        shell.type(CTRL_C)
+        try:
+            return bool(shell.expect("KeyboardInterrupt\n>>> ", timeout=2))
+        except AssertionError:
+            return False
+
+    until(interrupted, "Python was interrupted and goes on")
     shell.type("raise SystemExit(5)\n")
     shell.expect("<<5>> ")
 
@@ -179,10 +193,8 @@ def test_ctrl_c_ends_a_script_around_the_command(screen: Callable[..., Screen]) 
 
 
 def test_ctrl_z_and_fg(shell: Screen) -> None:
-    shell.type("$W sh -c 'echo re\"\"ady; read x; echo got-$x'\n")
-    shell.expect("\nready\n")
-    shell.type(CTRL_Z)
-    shell.expect(r"Stopped(.|\n)*<<148>> ")
+    shell.type("$W sh -c 'echo pid $$; read x; echo got-$x'\n")
+    suspend(shell, int(shell.expect(r"\npid (\d+)\n")[1]))
     shell.type("jobs\n")
     shell.expect(r"\[1\]\+ +Stopped")
     shell.expect("<<0>> ")
@@ -195,9 +207,7 @@ def test_ctrl_z_and_fg(shell: Screen) -> None:
 def test_ctrl_z_stops_the_whole_job(shell: Screen) -> None:
     shell.type("$W sh -c 'echo pid $$; exec sleep 60'\n")
     driver = int(shell.expect(r"\npid (\d+)\n")[1])
-    shell.type(CTRL_Z)
-    shell.expect("<<148>> ")
-    until(lambda: " T " in Path(f"/proc/{driver}/stat").read_text(), "the command is stopped")
+    suspend(shell, driver)
     shell.type("kill %1; fg\n")
     shell.expect("<<143>> ")
     assert not alive(driver)
@@ -205,10 +215,8 @@ def test_ctrl_z_stops_the_whole_job(shell: Screen) -> None:
 
 def test_bg_lets_it_go_on_and_leaves_the_shell_its_terminal(shell: Screen, tmp_path: Path) -> None:
     go, over = tmp_path / "go", tmp_path / "over"
-    shell.type(f"$W sh -c 'echo re\"\"ady; until [ -e {go} ]; do sleep 0.02; done; echo > {over}; exit 3'\n")
-    shell.expect("\nready\n")
-    shell.type(CTRL_Z)
-    shell.expect("<<148>> ")
+    shell.type(f"$W sh -c 'echo pid $$; until [ -e {go} ]; do sleep 0.02; done; echo > {over}; exit 3'\n")
+    suspend(shell, int(shell.expect(r"\npid (\d+)\n")[1]))
     shell.type("bg\n")
     shell.expect("<<0>> ")
     go.touch()
@@ -286,10 +294,8 @@ def test_the_modes_that_a_killed_job_left_are_put_right(screen: Callable[..., Sc
 
 
 def test_a_pipeline_on_the_terminal(shell: Screen) -> None:
-    shell.type("$W sh -c 'echo a; read x; echo b-$x' | cat -A\n")
-    shell.expect(r"\na\$\n")
-    shell.type(CTRL_Z)
-    shell.expect("<<148>> ")
+    shell.type("$W sh -c 'echo pid $$; read x; echo b-$x' | cat -A\n")
+    suspend(shell, int(shell.expect(r"\npid (\d+)\$\n")[1]))
     shell.type("fg\n")
     shell.expect("fg\n.*\n")
     shell.type("words\n")
