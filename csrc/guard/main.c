@@ -706,7 +706,7 @@ static int receive(int fd)
 {
     static rd_guard_ask ask;
     long n;
-    G_RETRY(n, rd_sys6(__NR_recvfrom, fd, (long)&ask, sizeof ask, 0x40 /* MSG_DONTWAIT */, 0, 0));
+    G_RETRY(n, rd_sys6(__NR_recvfrom, fd, (long)&ask, sizeof ask, 0x60 /* MSG_DONTWAIT|MSG_TRUNC: the real length */, 0, 0));
     if (n == -G_EAGAIN)
         return 0;
     if (n == 0)
@@ -890,7 +890,7 @@ static void read_config(const char *life_arg)
         fd = fd * 10 + (*life_arg - '0');
     g.life = fd;
     long n;
-    G_RETRY(n, rd_sys6(__NR_recvfrom, fd, (long)&g.cfg, sizeof g.cfg, 0x40, 0, 0));
+    G_RETRY(n, rd_sys6(__NR_recvfrom, fd, (long)&g.cfg, sizeof g.cfg, 0x60, 0, 0));
     if (n != (long)sizeof g.cfg || g.cfg.version != RD_GUARD_VERSION || g.cfg.size != sizeof g.cfg ||
         g.cfg.keep_fds_count > 32 || g.cfg.deliver_argc > 32)
         start_failed(RD_STAGE_GUARD, n < 0 ? n : -G_EINVAL);
