@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import os
 import resource
@@ -27,6 +29,13 @@ def _rss() -> int:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
 
 
+def _release_free_memory() -> None:
+    """What is free in the heap must not hide what is taken from it."""
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # glibc's
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _kill_one(sleepers: ProcessSet, number: int) -> float:
     began = time.perf_counter_ns()
     os.kill(sleepers.pid(number), signal.SIGKILL)
@@ -45,14 +54,14 @@ def measure(path: str, count: int) -> dict[str, float]:
         for _ in range(10):  # code and allocator pages that the first few would be charged with
             sleepers.spawn(argv)
         sleepers.kill_all()
-        gc.collect()
+        _release_free_memory()
         _rss()  # once for the pages that reading it takes
         before = _rss()
         began = time.perf_counter_ns()
         for index in range(count):
             numbers[index] = sleepers.spawn(argv)
         spawned = time.perf_counter_ns() - began
-        gc.collect()
+        _release_free_memory()
         grown = _rss() - before
         noticed = [_kill_one(sleepers, number) for number in numbers[:: max(1, count // _KILLED_ONE_BY_ONE)]]
         began = time.perf_counter_ns()

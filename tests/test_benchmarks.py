@@ -40,7 +40,7 @@ GOALS = {
     "guard: time added to a job, from Python": True,
     "guard: whole tree dead after SIGKILL of the owner": True,
     "guard: memory (RSS)": True,
-    "200 children: memory here, each": True,
+    "200 children: supervisor memory, each": True,
     "200 children: SIGKILL and reap all": True,
 }
 
