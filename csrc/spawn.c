@@ -126,6 +126,13 @@ static int launch_prepare(struct launch *l, const rd_spec *spec, int *stage)
     return 0;
 }
 
+static void reap(int32_t pid)
+{
+    struct rd_ksiginfo info;
+    while (rd_sys5(__NR_waitid, RD_P_PID, pid, &info, RD_WEXITED | RD_WALL, 0) == -EINTR)
+        ;
+}
+
 static int is_unsupported(int err)
 {
     return err == ENOSYS || err == EPERM || err == EINVAL || err == E2BIG || err == EOPNOTSUPP;
@@ -157,8 +164,15 @@ static int64_t clone_child(struct launch *l, const rd_spec *spec, int want_pidfd
     if (spec->cgroup_fd >= 0) {
         l->plan.cgroup_fd = -1;
         int64_t pid = clone_into_cgroup(l, spec->cgroup_fd, want_pidfd, pidfd);
-        if (pid >= 0 || l->plan.started || !is_unsupported((int)-pid))
+        if (pid > 0 && !l->plan.started && !(spec->flags & RD_ERROR_PIPE)) {
+            /* SIGKILLed before its first instruction: Linux 6.14 and later compare the count of
+             * cgroup.kill writes of *our* cgroup with that of the child's, and kill where they differ. */
+            reap((int32_t)pid);
+            if (want_pidfd)
+                rd_close(*pidfd);
+        } else if (pid >= 0 || l->plan.started || !is_unsupported((int)-pid)) {
             return pid;
+        }
         l->plan.cgroup_fd = spec->cgroup_fd;
     }
     return clone_plain(l, want_pidfd, pidfd);
@@ -211,13 +225,6 @@ static int watch_start(int32_t pid, int event_fd)
 }
 
 /* ---- putting it together --------------------------------------------------------------- */
-
-static void reap(int32_t pid)
-{
-    struct rd_ksiginfo info;
-    while (rd_sys5(__NR_waitid, RD_P_PID, pid, &info, RD_WEXITED | RD_WALL, 0) == -EINTR)
-        ;
-}
 
 static int fail(rd_child *out, int stage, int err)
 {

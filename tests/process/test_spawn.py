@@ -321,3 +321,21 @@ def test_ten_thousand_spawns_leave_nothing() -> None:
     with nothing_left():
         for number in range(10_000):
             assert Process([program, str(number % 250)], method=1 + number % 2).wait() == number % 250
+
+
+@pytest.mark.requirement("core-1.1")
+@pytest.mark.skipif(not os.access(os.path.join(V2, "cgroup.procs"), os.W_OK), reason="no writable cgroup v2")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_child_is_born_in_a_cgroup_that_has_been_killed_before(method: int) -> None:
+    """Some kernels kill such a child at its birth (a comparison of two cgroups' counts of kills)."""
+    with cgroup(V2, "killed") as path:
+        with open(os.path.join(path, "cgroup.kill"), "w", encoding="ascii") as file:
+            file.write("1")
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        with nothing_left():
+            process = Process([tiny(), "pause"], cgroup=fd, method=method)
+            with open(os.path.join(path, "cgroup.procs"), encoding="ascii") as procs:
+                assert procs.read().split() == [str(process.pid)]
+            assert process.stop(DEADLINE, scope="cgroup").signal == signal.SIGTERM
+            eventually(lambda: not [t for t in open_fds().values() if "eventfd" in t], "no eventfd left")
+        os.close(fd)
