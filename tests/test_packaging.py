@@ -17,6 +17,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SPARK = ROOT / "plugins" / "raydp-wrap-spark"
 
+BUILT = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "*.so", "raydp-guard", "__pycache__")
+
 SMOKE = """
 import json, os, raydp_wrap.process as p, raydp_wrap.model as m
 import raydp_wrap.process.guard as g
@@ -64,8 +66,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     binaries = clean_environment(top / "venv", sys.executable)
     run(binaries / "python", "-m", "pip", "install", "--quiet", "build")
     source = top / "source"
-    ignored = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "*.so", "raydp-guard", "__pycache__")
-    shutil.copytree(ROOT, source, ignore=ignored)
+    shutil.copytree(ROOT, source, ignore=BUILT)
     run(binaries / "python", "-m", "build", "--outdir", top / "dist", source)
     return top / "dist"
 
@@ -110,9 +111,8 @@ def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path, pyt
 @pytest.mark.requirement("project-5.1")
 @pytest.mark.parametrize("how", [(), ("--editable",)])
 def test_a_checkout_installs(tmp_path: Path, how: tuple[str, ...]) -> None:
-    ignored = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "*.so", "raydp-guard", "__pycache__")
     source = tmp_path / "source"
-    shutil.copytree(ROOT, source, ignore=ignored)
+    shutil.copytree(ROOT, source, ignore=BUILT)
     binaries = clean_environment(tmp_path / "venv", sys.executable)
     spark = source / SPARK.relative_to(ROOT)
     run(binaries / "python", "-m", "pip", "install", "--quiet", *how, source, *how, spark)
