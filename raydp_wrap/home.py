@@ -33,9 +33,7 @@ def home() -> Path:
     refused = ""
     for find in (_of_user, _below_temporary):
         try:
-            path = find()
-            if path.is_absolute():  # else it begins with "~": nobody knows this user's home
-                return _usable(private_directory(path))
+            return _usable(private_directory(find()))
         except (OSError, UsageError) as error:
             refused = f" ({error.strerror if isinstance(error, OSError) else error})"
     raise UsageError(f"neither the home directory nor the temporary one can be used{refused}: set RAYDP_WRAP_HOME.")
@@ -44,7 +42,13 @@ def home() -> Path:
 def _of_user() -> Path:
     from platformdirs import user_state_path  # noqa: PLC0415 - only where the environment doesn't say
 
-    return user_state_path("raydp-wrap", appauthor=False)
+    try:
+        path = user_state_path("raydp-wrap", appauthor=False)
+    except RuntimeError as error:  # what platformdirs raises, for a uid that no passwd knows
+        raise UsageError(str(error)) from error
+    if not path.is_absolute():  # and what it returned before: "~/…", for a directory named "~"
+        raise UsageError("nobody knows this user's home directory")
+    return path
 
 
 def _below_temporary() -> Path:

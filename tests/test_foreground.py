@@ -1,0 +1,124 @@
+"""A run in the foreground, as Python calls it. What a user sees of it is in tests/cli."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from raydp_wrap import foreground
+from raydp_wrap.errors import CommandNotFoundError, GuardLostError, UsageError
+from raydp_wrap.foreground import Policy, new_submission_id, run
+from raydp_wrap.model import Launch, Reason, TerminalState
+from raydp_wrap.process import Guard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RAYDP_WRAP_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def sh(script: str) -> Launch:
+    return Launch(("sh", "-c", script))
+
+
+def test_ids_are_unique_and_sort_by_time() -> None:
+    ids = [new_submission_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert sorted(name[:15] for name in ids) == [name[:15] for name in ids]
+    assert all(len(name) < 95 and "/" not in name for name in ids)
+
+
+@pytest.mark.requirement("run-3.2")
+def test_it_runs_and_leaves_signals_descriptors_and_state_as_they_were(state: Path) -> None:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    fds = os.listdir("/proc/self/fd")
+    outcome = run(sh("exit 5"), Policy(name="n"))
+    assert (outcome.state, outcome.exit_code, outcome.name) == (TerminalState.FAILED, 5, "n")
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
+    assert os.listdir("/proc/self/fd") == fds
+    assert os.listdir(state / "run") == []
+
+
+@pytest.mark.requirement("run-3.2")
+def test_a_stop_that_comes_as_the_job_ends_is_not_kept_for_our_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = Guard.wait
+
+    def late(self: Guard) -> object:
+        found = wait(self)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    monkeypatch.setattr(Guard, "wait", late)
+    assert run(sh("exit 0"), Policy()).state is TerminalState.FINISHED  # and this process lives
+
+
+@pytest.mark.requirement("run-3.3")
+@pytest.mark.parametrize(
+    ("error", "status", "word"),
+    [
+        (CommandNotFoundError(errno.ENOENT, "x: command not found", "x"), 127, "not found"),
+        (GuardLostError("the guard ended before it could start the command."), 125, "guard"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), 125, "Too many open files"),
+    ],
+)
+def test_whatever_kept_it_from_starting_is_reported(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, word: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Guard, "start", fail)
+    outcome = run(sh("exit 0"), Policy(report=str(tmp_path / "report")))
+    assert (outcome.state, outcome.reason, outcome.exit_code) == (
+        TerminalState.FAILED, Reason.SUBMISSION_FAILED, status,
+    )  # fmt: skip
+    assert word in outcome.diagnostics
+    assert json.loads((tmp_path / "report").read_text())["exit_code"] == status
+    assert os.listdir(state / "run") == []
+
+
+@pytest.mark.requirement("run-3.4")
+def test_a_request_that_makes_no_sense_leaves_nothing(tmp_path: Path, state: Path) -> None:
+    with pytest.raises(UsageError, match="NUL"):
+        run(Launch(("sh", "-c", "a\0b")), Policy(report=str(tmp_path / "report")))
+    with pytest.raises(UsageError, match="NUL"):
+        run(Launch(("true",), env={"A": "b\0c", "PATH": os.environ["PATH"]}), Policy())
+    with pytest.raises(UsageError, match="environment"):
+        run(Launch(("true",), env={"A=B": "c", "PATH": os.environ["PATH"]}), Policy())
+    assert os.listdir(tmp_path) == ["state"]
+    assert os.listdir(state / "run") == []
+
+
+@pytest.mark.requirement("run-3.3")
+def test_what_cannot_be_reported_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    there = tmp_path / "there"
+    there.mkdir()
+    run(sh(f"rm -r {there}"), Policy(report=str(there / "report")), said.append)
+    (sentence,) = said
+    assert "FINISHED" in sentence
+
+
+def test_without_a_face_it_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    run(sh(f"rm -r {there}"), Policy(report=str(there / "report")))
+    assert "FINISHED" in caplog.text
+
+
+@pytest.mark.requirement("guard-2.2")
+def test_the_delivery_is_this_very_package(tmp_path: Path) -> None:
+    command = foreground._delivery(tmp_path)
+    assert command[:3] == [sys.executable, "-I", "-c"]
+    assert repr(sys.path) in command[3]
+    assert command[-1] == str(tmp_path)
