@@ -35,31 +35,37 @@ def _locate(path: str, root: str, mount: str) -> str:
     return mount if relative == "." else os.path.join(mount, relative)
 
 
-@functools.cache
 def locate() -> tuple[str | None, str | None]:
     """(own cgroup v2 directory that can hold a job's cgroup, own OOM counter file); None where there is none.
 
     Looked up once: a process that is moved to another cgroup later keeps the first answer.
     """
+    try:
+        return _look()
+    except (OSError, ValueError):  # not kept: it may be a moment without descriptors
+        return None, None
+
+
+@functools.cache
+def _look() -> tuple[str | None, str | None]:
     parent = counter = None
-    with contextlib.suppress(OSError, ValueError):
-        member = _memberships()
-        for root, mount, kind, options in _mounts():
-            if kind == "cgroup2" and "" in member:
-                own = _locate(member[""], root, mount)
-                writable = os.access(own, os.W_OK) and os.access(os.path.join(own, "cgroup.procs"), os.W_OK)
-                # The root cgroup has no cgroup.kill of its own, its children do: ask the kernel's version.
-                if writable and _kill_is_known():
-                    parent = own
-                events = os.path.join(own, "memory.events")
-                if os.access(events, os.R_OK):
-                    counter = events
-            elif kind == "cgroup" and "memory" in options.split(","):
-                path = next((p for names, p in member.items() if "memory" in names.split(",")), None)
-                if path is not None:
-                    control = os.path.join(_locate(path, root, mount), "memory.oom_control")
-                    if counter is None and os.access(control, os.R_OK):
-                        counter = control
+    member = _memberships()
+    for root, mount, kind, options in _mounts():
+        if kind == "cgroup2" and "" in member:
+            own = _locate(member[""], root, mount)
+            writable = os.access(own, os.W_OK) and os.access(os.path.join(own, "cgroup.procs"), os.W_OK)
+            # The root cgroup has no cgroup.kill of its own, its children do: ask the kernel's version.
+            if writable and _kill_is_known():
+                parent = own
+            events = os.path.join(own, "memory.events")
+            if os.access(events, os.R_OK):
+                counter = events
+        elif kind == "cgroup" and "memory" in options.split(","):
+            path = next((p for names, p in member.items() if "memory" in names.split(",")), None)
+            if path is not None:
+                control = os.path.join(_locate(path, root, mount), "memory.oom_control")
+                if counter is None and os.access(control, os.R_OK):
+                    counter = control
     return parent, counter
 
 

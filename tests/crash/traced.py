@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from crash.harness import need_strace, until
+from crash.harness import compiled, need, need_strace, until
 
 from raydp_wrap.process import guard as guards
 from raydp_wrap.process import sweep
@@ -32,12 +33,21 @@ def traced_guard(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -
     words = [need_strace(), "-DDD", "-q", "-o", str(log), *options]
     # The mark is the guard's, not the tracer's: whoever sweeps after the guard would end the tracer too.
     wrapper.write_text(
-        f'#!/bin/sh\nmark=${sweep.MARK}\nunset {sweep.MARK}\n'
+        f"#!/bin/sh\nmark=${sweep.MARK}\nunset {sweep.MARK}\n"
         f'exec {shlex.join(words)} -E {sweep.MARK}="$mark" {shlex.quote(REAL_GUARD)} "$@"\n'
     )
     wrapper.chmod(0o755)
     monkeypatch.setattr(guards, "GUARD_PATH", str(wrapper))
     return log
+
+
+def tampered_guard(monkeypatch: pytest.MonkeyPatch, folder: Path, what: str) -> None:
+    """Have every guard that is started run under tampered.c."""
+    need(platform.machine() == "x86_64", "the tracer that tampers with system calls knows x86-64 only")
+    wrapper = folder / "tampered-guard"
+    wrapper.write_text(f'#!/bin/sh\nexec {compiled("tampered.c")} {what} {shlex.quote(REAL_GUARD)} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(guards, "GUARD_PATH", str(wrapper))
 
 
 def whole(log: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from crash.harness import compiled, need, need_root, need_strace, strays
-from crash.traced import traced_guard
+from crash.harness import need, need_root, need_strace, strays
+from crash.traced import tampered_guard, traced_guard
 from crash.traced import whole as whole_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +21,6 @@ from hypothesis import strategies as st
 from raydp_wrap.errors import RecordError
 from raydp_wrap.model import Cause, Exit, Launch, Rung
 from raydp_wrap.process import Guard
-from raydp_wrap.process import guard as guards
 from raydp_wrap.process import record as records
 
 if TYPE_CHECKING:
@@ -356,11 +354,7 @@ def test_interrupted_calls_leave_a_whole_record(
 
 @pytest.mark.requirement("fault-17")
 def test_short_writes_leave_a_whole_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    need(platform.machine() == "x86_64", "the tracer that shortens writes knows x86-64 only")
-    wrapper = tmp_path / "short-guard"
-    wrapper.write_text(f'#!/bin/sh\nexec {compiled("short_writes.c")} {guards.GUARD_PATH} "$@"\n')
-    wrapper.chmod(0o755)
-    monkeypatch.setattr(guards, "GUARD_PATH", str(wrapper))
+    tampered_guard(monkeypatch, tmp_path, "short")
     path = tmp_path / "record"
     record = ended(path, "/bin/sh", "-c", "exit 7")
     assert record.driver is not None
