@@ -31,7 +31,6 @@ from raydp_wrap.process.spawn import Process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -121,7 +120,7 @@ class Guard:
     # -- start --------------------------------------------------------------------------------
 
     @classmethod
-    def start(
+    def start(  # noqa: C901, PLR0912, PLR0915 - one start, one place; each branch is one option
         cls,
         launch: Launch,
         *,
@@ -565,7 +564,7 @@ class Guard:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

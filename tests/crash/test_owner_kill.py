@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from crash.harness import PROGRAMS, Tree, need_strace, reap_strays, my_children, strays, until
+from crash.harness import PROGRAMS, Tree, my_children, need_strace, reap_strays, strays, until
 from crash.traced import whole
 
 from raydp_wrap.model import Cause

@@ -55,7 +55,7 @@ def test_the_driver_and_its_tree_are_in_it_and_the_guard_is_not(parent: Path, tm
     ready.close()
 
 
-def test_one_that_died_inside_a_job_leaves_no_cgroup_behind(parent: Path, tmp_path: Path) -> None:
+def test_one_that_died_inside_a_job_leaves_no_cgroup_behind(parent: Path) -> None:
     """A guarded job that runs a guarded job, ended from the outside."""
     script = (
         "import os, sys; from raydp_wrap.model import Launch; from raydp_wrap.process import Guard;"

@@ -109,7 +109,7 @@ def stop_at_random(times: int) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    seen = {cause: 0 for cause in Cause}
+    seen = dict.fromkeys(Cause, 0)
     for number in range(times):
         deadline = 0.001 + rng.random() * 0.004 if number % 3 == 0 else None
         with Guard.start(
@@ -146,6 +146,11 @@ def test_10000_jobs_that_fail_while_they_are_stopped() -> None:
     stop_at_random(10000)
 
 
+def flood(guard: Guard) -> None:
+    for _ in range(2000):  # more than its queue holds
+        guard.ready()
+
+
 @pytest.mark.requirement("fault-11")
 def test_a_stopped_guard_does_not_answer_and_nothing_hangs() -> None:
     with stubborn(grace=0.05, sweep_grace=0.05) as guard:
@@ -155,8 +160,7 @@ def test_a_stopped_guard_does_not_answer_and_nothing_hangs() -> None:
         with pytest.raises(WaitTimeoutError):
             guard.wait(0.2)
         with pytest.raises(GuardUnresponsiveError):
-            for _ in range(2000):  # more than its queue holds
-                guard.ready()
+            flood(guard)
         os.kill(guard.guard_pid, signal.SIGCONT)
         assert guard.state() is Phase.RUNNING
         os.kill(guard.guard_pid, signal.SIGSTOP)
