@@ -93,7 +93,7 @@ def test_it_never_asks_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.requirement("fault-22")
 def test_deadlines_do_not_follow_the_wall_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each look at CLOCK_REALTIME is a year off, one way or the other."""
+    """CLOCK_REALTIME is a year behind, then a year ahead; see tampered.c."""
     tampered_guard(monkeypatch, tmp_path, "year")
     stubborn = ("/bin/sh", "-c", "trap '' TERM; while :; do sleep 60; done")
     began = time.monotonic()

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from crash.harness import Owner, Ready, Tree, compiled, kill_quietly, need, need_root, open_folder, strays, until
+from crash.harness import (
+    Owner,
+    Ready,
+    Tree,
+    compiled,
+    kill_quietly,
+    need,
+    need_root,
+    open_folder,
+    start_time,
+    strays,
+    until,
+)
 
 from raydp_wrap.errors import GuardUnresponsiveError, StopPendingError, WaitTimeoutError
 from raydp_wrap.model import Cause, Launch, Rung
@@ -96,13 +108,33 @@ def test_a_stop_that_was_asked_for_outlives_the_guard() -> None:
     with stubborn(grace=60) as guard:
         guard.stop(label="operator")
         kill_quietly(guard.guard_pid)
+        until(lambda: start_time(guard.pid) is None, "the driver dies with its guard, before anybody sweeps")
         record = guard.wait(30)
-        driver = guard.pid
     assert record.cause is Cause.GUARD_LOST
     assert record.driver is None
     assert record.stop is not None
     assert record.stop.label == "operator"
-    until(lambda: not os.path.exists(f"/proc/{driver}/exe"), "the driver dies with its guard")
+
+
+@pytest.mark.requirement("fault-9")
+def test_a_stop_that_comes_after_the_end_is_no_cause() -> None:
+    """Both wait for the guard at once: the driver's own exit, the stop and the deadline."""
+    read_end, write_end = os.pipe()
+    launch = Launch(argv=("/bin/sh", "-c", "read x; exit 6"))
+    with Guard.start(launch, stdin=read_end, active_deadline=0.2) as guard:
+        os.close(read_end)
+        os.kill(guard.guard_pid, signal.SIGSTOP)
+        os.close(write_end)
+        until(lambda: start_time(guard.pid) is None, "the driver has exited")
+        guard.stop()
+        with pytest.raises(WaitTimeoutError):
+            guard.wait(0.3)  # the deadline passes meanwhile
+        os.kill(guard.guard_pid, signal.SIGCONT)
+        record = guard.wait(30)
+    assert record.cause is Cause.NONE
+    assert record.stop is None
+    assert record.driver is not None
+    assert record.driver.code == 6
 
 
 def stop_at_random(times: int) -> None:

@@ -1,7 +1,7 @@
 /* tampered WHAT PROGRAM ARGS...: run PROGRAM with system calls that tell another story.
  *
  * short: no write(2) of it takes more than seven bytes.
- * year:  each clock_gettime(CLOCK_REALTIME) of it is a year ahead or behind, by turns.
+ * year:  its CLOCK_REALTIME is a year behind for three looks, then a year ahead.
  *
  * The program keeps its parent and its pid: the tracer is a grandchild that has seized it. x86-64 only.
  */
@@ -28,14 +28,13 @@ static long reg(pid_t pid, size_t at)
 /* At the entry of a call rax is -ENOSYS, at its exit the result. */
 static void tamper(pid_t pid, int year)
 {
-    static long shift = YEAR;
+    static int looks;
     long call = REG(orig_rax), result = REG(rax);
     if (!year && call == SYS_write && result == -ENOSYS && REG(rdx) > SHORT)
         ptrace(PTRACE_POKEUSER, pid, offsetof(struct user_regs_struct, rdx), SHORT);
     if (year && call == SYS_clock_gettime && result == 0 && REG(rdi) == CLOCK_REALTIME) {
         long at = REG(rsi);
-        ptrace(PTRACE_POKEDATA, pid, at, ptrace(PTRACE_PEEKDATA, pid, at, 0) + shift);
-        shift = -shift;
+        ptrace(PTRACE_POKEDATA, pid, at, ptrace(PTRACE_PEEKDATA, pid, at, 0) + (looks++ < 3 ? -YEAR : YEAR));
     }
 }
 
