@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -10,11 +11,20 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from programs.wrapping import reap_orphans
 
 from raydp_wrap import foreground
-from raydp_wrap.errors import CommandNotFoundError, GuardLostError, UsageError
+from raydp_wrap.errors import (
+    CommandNotExecutableError,
+    CommandNotFoundError,
+    GuardLostError,
+    RaydpWrapError,
+    StartError,
+    UsageError,
+    WaitTimeoutError,
+)
 from raydp_wrap.foreground import Policy, new_submission_id, run
-from raydp_wrap.model import Launch, Reason, TerminalState
+from raydp_wrap.model import Cause, Launch, Reason, TerminalState
 from raydp_wrap.process import Guard
 
 if TYPE_CHECKING:
@@ -52,6 +62,8 @@ def test_it_runs_and_leaves_signals_descriptors_and_state_as_they_were(state: Pa
 @pytest.mark.requirement("run-3.2")
 def test_a_stop_that_comes_as_the_job_ends_is_not_kept_for_our_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     wait = Guard.wait
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
 
     def late(self: Guard) -> object:
         found = wait(self)
@@ -59,7 +71,11 @@ def test_a_stop_that_comes_as_the_job_ends_is_not_kept_for_our_caller(monkeypatc
         return found
 
     monkeypatch.setattr(Guard, "wait", late)
-    assert run(sh("exit 0"), Policy()).state is TerminalState.FINISHED  # and this process lives
+    try:
+        assert run(sh("exit 0"), Policy()).state is TerminalState.FINISHED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == []
 
 
 @pytest.mark.requirement("run-3.3")
@@ -122,3 +138,66 @@ def test_the_delivery_is_this_very_package(tmp_path: Path) -> None:
     assert command[:3] == [sys.executable, "-I", "-c"]
     assert repr(sys.path) in command[3]
     assert command[-1] == str(tmp_path)
+
+
+@pytest.mark.requirement("run-3.1")
+def test_guards_are_awaited_side_by_side() -> None:
+    async def main() -> list[int | None]:
+        release, hold = os.pipe()
+        first = Guard.start(sh("read wait; exit 1"), stdin=release)
+        second = Guard.start(sh("exit 2"))
+        os.close(release)
+        with first, second:
+            waiting = asyncio.ensure_future(first.wait_async())
+            ended = await second
+            assert not waiting.done()
+            os.close(hold)
+            records = [await waiting, ended, await first]
+        return [record.driver.code if record.driver else None for record in records]
+
+    assert asyncio.run(main()) == [1, 2, 1]
+
+
+@pytest.mark.requirement("run-3.1")
+def test_an_await_that_is_cancelled_leaves_the_job_alone() -> None:
+    async def main() -> int | None:
+        release, hold = os.pipe()
+        with Guard.start(sh("read wait; exit 3"), stdin=release) as guard:
+            os.close(release)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(guard.wait_async(), 0.05)
+            with pytest.raises(WaitTimeoutError):
+                guard.wait(0)
+            os.close(hold)
+            record = await guard
+        return record.driver.code if record.driver else None
+
+    assert asyncio.run(main()) == 3
+
+
+@pytest.mark.requirement("run-3.1", "guard-2.6")
+def test_an_awaited_guard_that_is_killed_tells_of_it() -> None:
+    async def main() -> Cause:
+        with Guard.start(sh("exec sleep 60")) as guard:
+            os.kill(guard.guard_pid, signal.SIGKILL)
+            return (await guard).cause
+
+    assert asyncio.run(main()) is Cause.GUARD_LOST
+    reap_orphans()
+
+
+@pytest.mark.requirement("run-3.1")
+def test_what_a_guard_raises_is_in_the_tree(tmp_path: Path) -> None:
+    not_executable = tmp_path / "file"
+    not_executable.write_text("no program")
+    for launch, kind in (
+        (Launch(("no-such-command-at-all",)), CommandNotFoundError),
+        (Launch((str(not_executable),)), CommandNotExecutableError),
+        (Launch(("true",), cwd="/no/such/directory"), StartError),
+        (Launch(()), UsageError),
+    ):
+        with pytest.raises(kind) as caught:
+            Guard.start(launch)
+        assert isinstance(caught.value, RaydpWrapError)
+    with pytest.raises(GuardLostError):
+        Guard.connect(tmp_path / "nobody")
