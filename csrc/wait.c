@@ -46,7 +46,16 @@ int rd_poll_fds(struct pollfd *fds, int count, int64_t timeout_ns)
 int rd_observe(const rd_child *child, int64_t timeout_ns)
 {
     struct pollfd p = {.fd = child->fd, .events = POLLIN};
-    return rd_poll_fds(&p, 1, timeout_ns);
+    int ret = rd_poll_fds(&p, 1, timeout_ns);
+    if (ret == 0 && child->method == RD_METHOD_THREAD) {
+        /* The thread tells of the exit a moment after it: no reason to call a zombie running. */
+        struct rd_ksiginfo info;
+        const int options = RD_WEXITED | RD_WNOHANG | RD_WNOWAIT | RD_WALL;
+        memset(&info, 0, sizeof info);
+        rd_sys5(__NR_waitid, RD_P_PID, child->pid, &info, options, 0);
+        ret = info.pid == child->pid;
+    }
+    return ret;
 }
 
 /* Through the pidfd: where the host's own waitpid(-1) has taken the child behind our back, its pid may

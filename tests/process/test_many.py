@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from programs.compiled import show, tiny
-from programs.facts import DEADLINE, eventually, nothing_left, python, read_shown, sandboxed, state
+from programs.compiled import STATIC, compiled, show, tiny
+from programs.facts import DEADLINE, eventually, nothing_left, read_shown, sandboxed, state
 
 from raydp_wrap.errors import UsageError
-from raydp_wrap.process import ProcessSet
+from raydp_wrap.process import PIPE, Process, ProcessSet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +98,7 @@ FULL = """
 import json, sys
 from programs.facts import nothing_left
 from raydp_wrap.errors import StartError
-from raydp_wrap.process import ProcessSet
+from raydp_wrap.process import PIPE, Process, ProcessSet
 with nothing_left():
     many = ProcessSet()
     try:
@@ -116,23 +115,26 @@ def test_a_child_that_cannot_be_watched_is_not_left() -> None:
     assert json.loads(sandboxed([("epoll_ctl", errno.ENOSPC, 0)], "-c", FULL, tiny())) == ["clone", errno.ENOSPC]
 
 
-TRACED = """
-import sys
-from raydp_wrap.process import ProcessSet
-with ProcessSet() as many:
-    codes = {many.spawn([sys.argv[1], str(code)]): code for code in range(20)}
-    while len(many):
-        for number, exit_ in many.wait(20):
-            assert exit_.code == codes.pop(number)
-assert not codes
-"""
-
-
 @pytest.mark.requirement("core-1.3")
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
-def test_a_traced_child_is_told_when_its_tracer_lets_it_go(tmp_path: Path) -> None:
+def test_a_traced_child_is_told_when_its_tracer_lets_it_go() -> None:
     """Its exit is seen, and only later can it be reaped."""
-    python("-c", TRACED, tiny(), before=["strace", "-f", "-q", "-o", str(tmp_path / "log")])
+    with nothing_left(), ProcessSet() as many:
+        number = many.spawn([tiny(), "pause"])
+        tracer = Process([compiled("hold", *STATIC), str(many.pid(number))], stdin=PIPE, stdout=PIPE)
+        assert tracer.stdout is not None
+        assert tracer.stdin is not None
+        if tracer.stdout.read(1) != b"!":
+            tracer.communicate()
+            many.kill_all()
+            pytest.skip("ptrace is forbidden here")
+        os.kill(many.pid(number), signal.SIGTERM)
+        eventually(lambda: state(many.pid(number)) == "Z", "it has ended")
+        assert many.wait(0.01) == []
+        assert len(many) == 1
+        tracer.communicate()
+        ended: list[tuple[int, Exit]] = []
+        eventually(lambda: ended.extend(many.wait(0.1)) or ended, "it is told of")
+        assert [(n, exit_.signal) for n, exit_ in ended] == [(number, signal.SIGTERM)]
 
 
 @pytest.mark.requirement("fault-29", "core-1.1")

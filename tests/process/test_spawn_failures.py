@@ -228,13 +228,24 @@ def test_no_pids_in_this_cgroup(method: int, room: int) -> None:
 SANDBOXED = """
 import json, sys
 from programs.facts import nothing_left
+from raydp_wrap._native import ffi, lib
 from raydp_wrap.errors import StartError
 from raydp_wrap.process import Process
+program, method = sys.argv[1].encode(), int(sys.argv[2])
+said = []
 with nothing_left():
     try:
-        Process([sys.argv[1], "pause"], method=int(sys.argv[2]))
+        Process([sys.argv[1], "pause"], method=method)
     except StartError as error:
-        print(json.dumps([error.stage, error.errno]))
+        said.append([error.stage, error.errno])
+    # Beneath the probe, which fails first above.
+    spec, child, text = ffi.new("rd_spec *"), ffi.new("rd_child *"), ffi.new("char[]", program)
+    spec.size, spec.method, spec.cgroup_fd = ffi.sizeof("rd_spec"), method, -1
+    spec.executable = spec.argv = text
+    spec.argv_len = len(text)
+    said.append([-lib.rd_spawn(spec, child), child.stage == lib.RD_STAGE_CLONE])
+    said.append(-lib.rd_probe(ffi.new("rd_caps *")))
+print(json.dumps(said))
 """
 
 
@@ -244,4 +255,4 @@ with nothing_left():
 def test_the_kernel_is_out_of_something(call: str, flag: int, method: int, number: int) -> None:
     """Want of a resource is no missing feature: no fallback hides it, and a child that ran is not left."""
     said = sandboxed([(call, number, flag)], "-c", SANDBOXED, tiny(), str(method))
-    assert json.loads(said) == ["clone", number]
+    assert json.loads(said) == [["clone", number], [number, True], number]
