@@ -27,6 +27,7 @@ from raydp_wrap.errors import (
 from raydp_wrap.model import Cause, ExitRecord, Stop, Usage
 from raydp_wrap.process import _core, cgroup, sweep
 from raydp_wrap.process import record as records
+from raydp_wrap.process.handover import SOCK_SEQPACKET, Handover
 from raydp_wrap.process.spawn import Process
 
 if TYPE_CHECKING:
@@ -35,20 +36,17 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from raydp_wrap.model import Launch
+    from raydp_wrap.process.handover import Placement
 
 GUARD_PATH = str(Path(__file__).parent.parent / "raydp-guard")
-SOCK_SEQPACKET = 5
 DEFAULT_GRACE = 10.0
 SWEEP_GRACE = 0.5
 REAP_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 5.0
 
-Placement = Literal["session", "group", "shared"]
 Containment = Literal["auto", "tree", "cgroup"]
 
 _TELL_SIZE = ffi.sizeof("rd_guard_tell")
-_MAX_IDENTITY = 95
-_MAX_PASS_FDS = 32
 
 
 class Phase(Enum):
@@ -82,13 +80,6 @@ class Told:
     driver_pid: int
     cause: Cause
     survivors: tuple[int, ...] = ()
-
-
-def _fill(array: Any, text: str, what: str) -> None:
-    data = os.fsencode(text)
-    if len(data) >= len(array):
-        raise UsageError(f"{what} is too long: {len(data)} bytes, and at most {len(array) - 1} fit.")
-    ffi.memmove(array, data, len(data))
 
 
 class Guard:
@@ -161,8 +152,6 @@ class Guard:
 
         """
         identity = identity or os.urandom(8).hex()
-        if len(launch.pass_fds) > _MAX_PASS_FDS:
-            raise UsageError(f"at most {_MAX_PASS_FDS} descriptors can be passed, not {len(launch.pass_fds)}.")
         if not launch.argv:
             raise UsageError("there is no command to run: give at least its name.")
         if socket is not None and (record is None or Path(socket).parent != Path(record).parent):
@@ -170,88 +159,47 @@ class Guard:
         parent, oom_counter = cgroup.locate()
         if containment == "cgroup" and parent is None:
             raise UsageError("no cgroup v2 that can be written to is mounted here: leave the containment at auto.")
-        env = dict(os.environ if launch.env is None else launch.env)
+        env = {**(os.environ if launch.env is None else launch.env)}
         executable = _core.which(launch.executable or launch.argv[0], env, launch.cwd)
+        env[sweep.MARK] = identity
 
-        config = ffi.new("rd_guard_config *")
-        config.version, config.size = lib.RD_GUARD_VERSION, ffi.sizeof("rd_guard_config")
-        config.flags = lib.RD_GUARD_DETACHED if detached else 0
-        config.spawn_flags = {
-            "session": lib.RD_NEW_SESSION,
-            "group": lib.RD_NEW_GROUP,
-            "shared": lib.RD_JOIN_GROUP,
-        }[placement] | (0 if _core.capabilities().vfork else lib.RD_ERROR_PIPE)
-        config.group = os.getpgrp()
-        config.owner_pid = os.getpid()
-        config.terminal = -1
-        config.stop_signal = stop_signal
-        for number in {signals.SIGHUP, *keep_ignored}:
-            config.keep_ignored |= 1 << (number - 1)
-        config.grace_ns = _core.to_ns(grace)
-        config.sweep_ns = _core.to_ns(min(grace, sweep_grace))
-        config.reap_ns = max(1, _core.to_ns(reap_timeout))
-        config.active_deadline_ns = 0 if active_deadline is None else max(1, _core.to_ns(active_deadline))
-        config.start_deadline_ns = 0 if start_deadline is None else max(1, _core.to_ns(start_deadline))
-        config.deliver_argc = len(on_owner_death)
-        config.keep_fds_count = len(launch.pass_fds)
-        for index, fd in enumerate(launch.pass_fds):
-            config.keep_fds[index] = fd
-        _fill(config.id, identity, "the attempt's id")
-
-        opened: list[int] = []
-        fds: dict[int, int] = {}
-        free = iter(n for n in range(3, 3 + _MAX_PASS_FDS + 8) if n not in launch.pass_fds)
-
-        def give(fd: int) -> int:
-            number = next(free)
-            fds[number] = fd
-            return number
-
-        record_path = None if record is None else Path(record)
-        group = None
         channel = ffi.new("int32_t[2]", [-1, -1])
+        name = None
         try:
-            _core.check(lib.rd_channel_new(channel))
-            config.record_dir = config.listen_fd = config.cgroup_parent = config.oom_fd = -1
-            life = give(channel[1])
-            if record_path is not None:
-                opened.append(os.open(record_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-                config.record_dir = give(opened[-1])
-                _fill(config.record_name, record_path.name, "the record's name")
-            if socket is not None:
-                opened.append(_core.check(lib.rd_uds_listen(os.fsencode(socket), 8, SOCK_SEQPACKET)))
-                config.listen_fd = give(opened[-1])
-                _fill(config.socket_name, Path(socket).name, "the socket's name")
-            if parent is not None and containment != "tree":
-                group = (parent, f"raydp-wrap-{os.urandom(8).hex()}")
-                opened.append(os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-                config.cgroup_parent = give(opened[-1])
-                _fill(config.cgroup_name, group[1], "the cgroup's name")
-            if oom_counter is not None:
-                with contextlib.suppress(OSError):
-                    opened.append(os.open(oom_counter, os.O_RDONLY | os.O_CLOEXEC))
-                    config.oom_fd = give(opened[-1])
-            _core.check(lib.rd_channel_send(channel[0], config, ffi.sizeof("rd_guard_config")))
-            env[sweep.MARK] = identity
-            process = Process(
-                ["raydp-guard", str(life), executable, launch.cwd or "", *on_owner_death, *launch.argv],
-                executable=GUARD_PATH,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                env=env,
-                pass_fds=launch.pass_fds,
-                fds=fds,
-                new_session=placement == "session",
-                new_group=placement != "session",
-                keep_ignored=keep_ignored,
-            )
+            with Handover(launch, identity) as handover:
+                config = handover.config
+                config.flags = lib.RD_GUARD_DETACHED if detached else 0
+                config.stop_signal = stop_signal
+                config.deliver_argc = len(on_owner_death)
+                handover.place(placement, keep_ignored)
+                handover.time(grace, sweep_grace, reap_timeout, active_deadline, start_deadline)
+                _core.check(lib.rd_channel_new(channel))
+                life = handover.give(channel[1])
+                if record is not None:
+                    handover.record_to(Path(record))
+                if socket is not None:
+                    handover.listen_on(socket)
+                if parent is not None and containment != "tree":
+                    name = handover.cgroup_below(parent)
+                if oom_counter is not None:
+                    handover.count_oom_kills(oom_counter)
+                handover.send(channel[0])
+                process = Process(
+                    ["raydp-guard", str(life), executable, launch.cwd or "", *on_owner_death, *launch.argv],
+                    executable=GUARD_PATH,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    env=env,
+                    pass_fds=launch.pass_fds,
+                    fds=handover.fds,
+                    new_session=placement == "session",
+                    new_group=placement != "session",
+                    keep_ignored=keep_ignored,
+                )
         except BaseException as error:
             if channel[0] >= 0:
                 os.close(channel[0])
-            if socket is not None and config.listen_fd >= 0:
-                with contextlib.suppress(OSError):
-                    os.unlink(socket)
             if isinstance(error, OSError) and not isinstance(error, RaydpWrapError):
                 message = f"{executable}: its guard can't be set up: {error.strerror}"
                 raise StartError(error.errno or 0, message, error.filename, stage="guard") from error
@@ -259,12 +207,10 @@ class Guard:
         finally:
             if channel[1] >= 0:
                 os.close(channel[1])
-            for fd in opened:
-                os.close(fd)
         self = cls(channel[0], identity, process, detached=detached)
         self.guard_pid = process.pid
-        self._record_path = record_path
-        self._cgroup = group
+        self._record_path = None if record is None else Path(record)
+        self._cgroup = (parent, name) if parent is not None and name is not None else None
         self._patience = min(grace, sweep_grace) + reap_timeout + ANSWER_TIMEOUT
         self._await_start(executable, launch.cwd)
         if containment == "cgroup" and not self._in_cgroup:
@@ -569,4 +515,3 @@ class Guard:
 
     def __repr__(self) -> str:
         return f"<Guard {self.guard_pid} of driver {self.pid}, {self.phase.name}>"
-
