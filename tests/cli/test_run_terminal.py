@@ -215,11 +215,12 @@ def test_ctrl_z_stops_the_whole_job(shell: Screen) -> None:
 
 def test_bg_lets_it_go_on_and_leaves_the_shell_its_terminal(shell: Screen, tmp_path: Path) -> None:
     go, over = tmp_path / "go", tmp_path / "over"
-    shell.type(f"$W sh -c 'echo pid $$; until [ -e {go} ]; do sleep 0.02; done; echo > {over}; exit 3'\n")
+    os.mkfifo(go)
+    shell.type(f"$W sh -c 'echo pid $$; read x < {go}; echo > {over}; exit 3'\n")
     suspend(shell, int(shell.expect(r"\npid (\d+)\n")[1]))
     shell.type("bg\n")
     shell.expect("<<0>> ")
-    go.touch()
+    go.write_text("now\n")
     until(over.exists, "the job went on in the background")
     shell.type("wait %1\n")
     shell.expect("<<3>> ")
@@ -248,7 +249,7 @@ def test_a_background_job_that_reads_is_stopped_until_fg(shell: Screen, wrap: Wr
 def test_the_windows_size_reaches_the_command(shell: Screen, tmp_path: Path) -> None:
     over = tmp_path / "over"
     loop = f"until [ -e {over} ]; do sleep 0.02; done"
-    shell.type(f"$W bash -c 'trap \"stty size\" WINCH; echo re\"\"ady; {loop}'\n")
+    shell.type(f'$W bash -c \'trap "stty size" WINCH; echo re""ady; {loop}\'\n')
     shell.expect("\nready\n")
     fcntl.ioctl(shell.master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     shell.expect("(?m)^33 77\n")
