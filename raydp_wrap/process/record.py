@@ -63,9 +63,7 @@ def _build(raw: dict[str, Any], **more: Any) -> ExitRecord:
         )
     stop = None
     if raw["cause"]:
-        stop = Stop(
-            raw["stop_signal"], raw["stop_pid"], raw["stop_uid"], raw["stop_wall_ns"] / 1e9, raw["stop_label"]
-        )
+        stop = Stop(raw["stop_signal"], raw["stop_pid"], raw["stop_uid"], raw["stop_wall_ns"] / 1e9, raw["stop_label"])
     return ExitRecord(
         identity=raw["id"],
         guard_pid=raw["guard_pid"],

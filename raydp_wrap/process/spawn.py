@@ -453,9 +453,7 @@ class Process:
                 ret = self._reaped()
                 if not ret:
                     grace_ns, reap_ns = _core.to_ns(grace), _core.to_ns(reap_timeout)
-                    ret = lib.rd_stop(
-                        self._child, signal, grace_ns, reap_ns, _SCOPES[scope], self._cgroup, self._raw
-                    )
+                    ret = lib.rd_stop(self._child, signal, grace_ns, reap_ns, _SCOPES[scope], self._cgroup, self._raw)
                 if ret == 0:
                     raise StopPendingError(f"process {self.pid} is still there {reap_timeout} s after SIGKILL")
                 self._finish(ret)

@@ -184,10 +184,9 @@ def test_a_signal_while_starting_is_not_lost_and_leaves_nothing(wrap: Wrap) -> N
             time.sleep(step * 0.015)  # a point in the start, not a wait
             process.send_signal(number)
             returned, err = finish(process)
-            assert returned in (-number, code), (step, err)
-            # Before our first line runs, Python itself answers Ctrl-C, with its own words.
-            if number == signal.SIGTERM:
-                assert err == b""
+            # While Python itself is starting, Ctrl-C is its to answer, in its own words.
+            if number != signal.SIGINT or b"KeyboardInterrupt" not in err:
+                assert (returned, err) in ((-number, b""), (code, b"")), step
             assert wrap.left() == []
 
 

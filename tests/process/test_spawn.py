@@ -253,9 +253,7 @@ def test_the_death_signal_is_set_and_comes(tmp_path: Path, method: int) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_child_outlives_the_thread_that_started_it(method: int) -> None:
     started: list[Process] = []
-    thread = threading.Thread(
-        target=lambda: started.append(Process([tiny(), "pause"], stdout=DEVNULL, method=method))
-    )
+    thread = threading.Thread(target=lambda: started.append(Process([tiny(), "pause"], stdout=DEVNULL, method=method)))
     thread.start()
     native = thread.native_id
     thread.join()

@@ -27,9 +27,7 @@ FREEZER = "/sys/fs/cgroup/freezer"
 LONG = 600.0  # a grace that no test can wait for
 SHORT = 0.02
 
-needs_v2 = pytest.mark.skipif(
-    not os.access(os.path.join(V2, "cgroup.procs"), os.W_OK), reason="no writable cgroup v2"
-)
+needs_v2 = pytest.mark.skipif(not os.access(os.path.join(V2, "cgroup.procs"), os.W_OK), reason="no writable cgroup v2")
 needs_freezer = pytest.mark.skipif(not os.access(FREEZER, os.W_OK), reason="no writable freezer cgroup (v1)")
 
 
