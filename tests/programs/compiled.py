@@ -35,7 +35,8 @@ def _directory() -> Path:
 @functools.cache
 def compiled(name: str, *flags: str) -> str:
     """The path of NAME.c, compiled with FLAGS."""
-    out = _directory() / name
+    out = _directory() / str(len(os.listdir(_directory()))) / name
+    out.parent.mkdir()
     cc = os.environ.get("CC", "cc").split()
     command = [*cc, "-O1", "-Wall", "-Wextra", "-Werror", f"-I{CSRC}", "-o", str(out), str(HERE / f"{name}.c"), *flags]
     subprocess.run(command, check=True)
