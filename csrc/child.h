@@ -12,6 +12,8 @@
 struct rd_plan {
     /* the child's results: `started` shows that it ran in our memory at all */
     volatile int32_t started, stage, err;
+    volatile int32_t shares_fds;      /* in: the descriptor table is the parent's; out: it still was at the end */
+    int32_t unshare_from;             /* above every descriptor the child still needs */
     uint32_t flags;
     int32_t death_signal, parent_pid; /* parent_pid 0: don't check */
     int32_t terminal, group;
@@ -134,6 +136,14 @@ static RD_BARE int rd_child_main(void *arg)
     long ret;
 
     p->started = 1;
+    if (p->shares_fds) {
+        /* Before anything touches a descriptor. The kernel copies only what lies below unshare_from, so a
+         * parent with thousands of open descriptors pays for none of them. */
+        ret = rd_sys3(__NR_close_range, p->unshare_from, ~0u, 2 /* CLOSE_RANGE_UNSHARE */);
+        if (ret < 0)
+            return rd_child_fail(p, RD_STAGE_FDS, ret);
+        p->shares_fds = 0;
+    }
     rd_child_reset_signals(p->keep_ignored);
 
     if (p->flags & RD_NEW_SESSION) {

@@ -19,7 +19,7 @@
 
 extern char **environ;
 
-enum { STACK_SIZE = 32 * 1024 };
+enum { STACK_SIZE = 16 * 1024 };
 
 /* What the parent prepares, and throws away once the child has exec'd. */
 struct launch {
@@ -27,7 +27,7 @@ struct launch {
     char **argv, **env;
     int32_t *fd_map;
     char *env_copy;
-    char *stack;
+    char *stack;    /* STACK_SIZE bytes of the caller's frame, which is suspended while the child uses them */
 };
 
 static char **split(const char *blob, uint64_t len)
@@ -51,8 +51,6 @@ static void launch_free(struct launch *l)
         free(l->env);
     free(l->env_copy);
     free(l->fd_map);
-    if (l->stack)
-        munmap(l->stack, STACK_SIZE);
 }
 
 /* The child writes its pid over these digits: the value must be wide enough for any pid. */
@@ -65,10 +63,11 @@ static char *find_listen_pid(char **env)
     return NULL;
 }
 
-static int launch_prepare(struct launch *l, const rd_spec *spec, int *stage)
+static int launch_prepare(struct launch *l, const rd_spec *spec, char *stack, int *stage)
 {
     const int known = RD_NEW_SESSION | RD_NEW_GROUP | RD_FOREGROUND | RD_JOIN_GROUP | RD_ERROR_PIPE | RD_LISTEN_PID;
     memset(l, 0, sizeof *l);
+    l->stack = stack;
     *stage = RD_STAGE_SPEC;
     if (spec->size != sizeof *spec || (spec->flags & ~(uint32_t)known) || !spec->executable || !spec->argv ||
         !spec->argv_len || spec->argv[spec->argv_len - 1] != '\0' || spec->method > RD_METHOD_THREAD)
@@ -99,12 +98,6 @@ static int launch_prepare(struct launch *l, const rd_spec *spec, int *stage)
             return -ENOMEM;
         memcpy(l->fd_map, spec->fd_map, 2 * sizeof(int32_t) * spec->fd_pairs);
     }
-    l->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (l->stack == MAP_FAILED) {
-        l->stack = NULL;
-        return -errno;
-    }
-
     l->plan = (struct rd_plan){
         .flags = spec->flags,
         .death_signal = spec->death_signal,
@@ -141,6 +134,8 @@ static int is_unsupported(int err)
 static int64_t clone_plain(struct launch *l, int want_pidfd, int32_t *pidfd)
 {
     int flags = CLONE_VM | CLONE_VFORK | SIGCHLD | (want_pidfd ? CLONE_PIDFD : 0);
+    if (l->plan.shares_fds)
+        flags |= CLONE_FILES;
     int pid = clone(rd_child_main, l->stack + STACK_SIZE, flags, &l->plan, pidfd, NULL, NULL);
     return pid < 0 ? -errno : pid;
 }
@@ -156,10 +151,12 @@ static int64_t clone_into_cgroup(struct launch *l, int cgroup_fd, int want_pidfd
         .stack_size = STACK_SIZE - 2 * sizeof(void *),
         .cgroup = (uint64_t)cgroup_fd,
     };
+    if (l->plan.shares_fds)
+        args.flags |= CLONE_FILES;
     return rd_clone3_call(&args, sizeof args, l->stack + STACK_SIZE, rd_child_main, &l->plan);
 }
 
-static int64_t clone_child(struct launch *l, const rd_spec *spec, int want_pidfd, int32_t *pidfd)
+static int64_t clone_anywhere(struct launch *l, const rd_spec *spec, int want_pidfd, int32_t *pidfd)
 {
     if (spec->cgroup_fd >= 0) {
         l->plan.cgroup_fd = -1;
@@ -176,6 +173,34 @@ static int64_t clone_child(struct launch *l, const rd_spec *spec, int want_pidfd
         l->plan.cgroup_fd = spec->cgroup_fd;
     }
     return clone_plain(l, want_pidfd, pidfd);
+}
+
+static int32_t above_all_needed(const struct rd_plan *plan, const rd_spec *spec)
+{
+    int32_t highest = spec->cgroup_fd > 2 ? spec->cgroup_fd : 2;
+    if ((spec->flags & RD_FOREGROUND) && spec->terminal > highest)
+        highest = spec->terminal;
+    for (uint32_t i = 0; i < plan->fd_pairs; i++)
+        if (plan->fd_map[2 * i] > highest)
+            highest = plan->fd_map[2 * i];
+    return highest + 1;
+}
+
+/* A fork copies the descriptor table, and its cost grows with the table. So the child is born with ours and
+ * first of all takes a copy of the few it needs; where that is refused it is born once more, the usual way. */
+static int64_t clone_child(struct launch *l, const rd_spec *spec, int want_pidfd, int32_t *pidfd)
+{
+    l->plan.shares_fds = !(spec->flags & RD_ERROR_PIPE); /* without vfork we would race it for our own table */
+    l->plan.unshare_from = above_all_needed(&l->plan, spec);
+    int64_t pid = clone_anywhere(l, spec, want_pidfd, pidfd);
+    if (pid > 0 && l->plan.stage && l->plan.shares_fds) {
+        reap((int32_t)pid);
+        if (want_pidfd)
+            close(*pidfd);
+        l->plan.started = l->plan.stage = l->plan.err = l->plan.shares_fds = 0;
+        pid = clone_anywhere(l, spec, want_pidfd, pidfd);
+    }
+    return pid;
 }
 
 /* ---- RD_METHOD_THREAD ------------------------------------------------------------------ */
@@ -270,13 +295,14 @@ static int make_error_pipe(const struct rd_plan *plan, int fds[2])
 
 int rd_spawn(const rd_spec *spec, rd_child *out)
 {
+    char stack[STACK_SIZE] __attribute__((aligned(16)));
     struct launch l;
     int stage, pipe_fds[2] = {-1, -1}, event_fd = -1;
     uint64_t all = ~0ull, old;
 
     memset(out, 0, sizeof *out);
     out->fd = -1;
-    int err = launch_prepare(&l, spec, &stage);
+    int err = launch_prepare(&l, spec, stack, &stage);
     if (err < 0) {
         launch_free(&l);
         return fail(out, stage, -err);

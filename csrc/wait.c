@@ -60,11 +60,10 @@ int rd_observe(const rd_child *child, int64_t timeout_ns)
 
 /* Through the pidfd: where the host's own waitpid(-1) has taken the child behind our back, its pid may
  * by now be another child's, whose status is not ours to take. */
-int rd_reap(const rd_child *child, rd_exit *out)
+static int reap(const rd_child *child, int options, rd_exit *out)
 {
     struct rd_ksiginfo info;
     struct rd_krusage ru;
-    const int options = RD_WEXITED | RD_WNOHANG | RD_WALL;
     long ret = -EINVAL;
     memset(&info, 0, sizeof info);
     if (child->method != RD_METHOD_THREAD)
@@ -97,9 +96,16 @@ int rd_reap(const rd_child *child, rd_exit *out)
     return 1;
 }
 
+int rd_reap(const rd_child *child, rd_exit *out)
+{
+    return reap(child, RD_WEXITED | RD_WNOHANG | RD_WALL, out);
+}
+
 int rd_wait(const rd_child *child, int64_t timeout_ns, rd_exit *out)
 {
     out->rung = RD_RUNG_NONE;
+    if (timeout_ns < 0 && child->method != RD_METHOD_THREAD)
+        return reap(child, RD_WEXITED | RD_WALL, out); /* one call, not a poll and another */
     int ready = rd_observe(child, timeout_ns);
     return ready <= 0 ? ready : rd_reap(child, out);
 }

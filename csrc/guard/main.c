@@ -118,6 +118,14 @@ static __attribute__((noreturn)) void leave(int code)
 
 /* ---- starting a command ------------------------------------------------------------------ */
 
+static void reap_pid(int32_t pid)
+{
+    struct rd_ksiginfo info;
+    long ret;
+    G_RETRY(ret, rd_sys5(__NR_waitid, RD_P_PID, pid, &info, RD_WEXITED | RD_WALL, 0));
+    (void)ret;
+}
+
 static int spawn(struct rd_plan *plan, int cgroup)
 {
     unsigned long flags = RD_CLONE_VM | RD_CLONE_VFORK | G_SIGCHLD;
@@ -143,6 +151,10 @@ static int spawn(struct rd_plan *plan, int cgroup)
             .cgroup = (uint64_t)cgroup,
         };
         pid = rd_clone3_call(&args, sizeof args, top, rd_child_main, plan);
+        if (pid > 0 && !plan->started && !(plan->flags & RD_ERROR_PIPE)) {
+            reap_pid((int32_t)pid); /* killed at its birth: see clone_anywhere in spawn.c */
+            pid = -1;
+        }
         if (pid < 0)
             plan->cgroup_fd = cgroup; /* no clone3 here: the child moves itself */
     }
@@ -163,6 +175,17 @@ static int spawn(struct rd_plan *plan, int cgroup)
     return (int)pid;
 }
 
+/* 0-2 are the driver's, and closed once it has them; where the owner had one of them closed, what is opened
+ * here must not take its place. */
+static int above_streams(long fd)
+{
+    if (fd < 0 || fd > 2)
+        return (int)fd;
+    long moved = rd_sys3(__NR_fcntl, fd, 1030 /* F_DUPFD_CLOEXEC */, 3);
+    rd_close((int)fd);
+    return (int)moved;
+}
+
 static void make_cgroup(void)
 {
     int parent = g.cfg.cgroup_parent;
@@ -173,7 +196,7 @@ static void make_cgroup(void)
     long fd = rd_sys4(__NR_openat, parent, g.cfg.cgroup_name, G_O_DIRECTORY | G_O_CLOEXEC | G_O_NOFOLLOW, 0);
     if (fd < 0)
         rd_sys3(__NR_unlinkat, parent, g.cfg.cgroup_name, 0x200 /* AT_REMOVEDIR */);
-    g.cgroup = fd < 0 ? -1 : (int)fd;
+    g.cgroup = fd < 0 ? -1 : above_streams(fd);
 }
 
 /* With those inside it: a guard that ran in this job, and died with it, can't remove its own. */
@@ -203,14 +226,6 @@ static void remove_cgroup(void)
     rd_close(g.cgroup);
     g.cgroup = -1;
     remove_cgroups(g.cfg.cgroup_parent, g.cfg.cgroup_name, 0);
-}
-
-static void reap_pid(int32_t pid)
-{
-    struct rd_ksiginfo info;
-    long ret;
-    G_RETRY(ret, rd_sys5(__NR_waitid, RD_P_PID, pid, &info, RD_WEXITED | RD_WALL, 0));
-    (void)ret;
 }
 
 static __attribute__((noreturn)) void start_failed(int stage, long err)
@@ -913,12 +928,12 @@ static void set_up(void)
     if (ret >= 0)
         ret = rd_sys5(__NR_prctl, 4 /* PR_SET_DUMPABLE */, 0, 0, 0, 0); /* no ptrace by its job */
     if (ret >= 0)
-        ret = rd_sys4(__NR_signalfd4, -1, &heard, sizeof heard, 0x80800 /* CLOEXEC|NONBLOCK */);
+        ret = above_streams(rd_sys4(__NR_signalfd4, -1, &heard, sizeof heard, 0x80800 /* CLOEXEC|NONBLOCK */));
     if (ret < 0)
         start_failed(RD_STAGE_GUARD, ret);
     g.signals = (int)ret;
     /* The socket's EOF is not enough: a forked child of the owner may hold its other end open. */
-    g.owner = (int)rd_sys2(__NR_pidfd_open, g.cfg.owner_pid, 0);
+    g.owner = above_streams(rd_sys2(__NR_pidfd_open, g.cfg.owner_pid, 0));
     if (rd_sys0(__NR_getppid) != g.cfg.owner_pid)
         leave(125); /* dead already: nothing has been started, and nobody is there to tell */
     if (g.owner < 0)

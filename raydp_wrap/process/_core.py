@@ -13,7 +13,7 @@ from raydp_wrap.errors import CommandNotExecutableError, CommandNotFoundError, S
 from raydp_wrap.model import Exit, Rung, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 NS = 1_000_000_000
 _LONGEST = 100 * 365 * 86400.0  # seconds; more would not fit the core's 64 bits of nanoseconds for long
@@ -75,20 +75,27 @@ def step(stage: str, what: str) -> Iterator[None]:
 
 def report_flag(executable: str) -> int:
     """The flag a start of EXECUTABLE needs where vfork is emulated, and a failure comes through a pipe."""
-    with step("clone", executable):
-        return 0 if capabilities().vfork else int(lib.RD_ERROR_PIPE)
-
-
-def blob(strings: Iterable[str | bytes | os.PathLike[str]], what: str) -> bytes:
-    """Strings as the core takes them: each ended by NUL, back to back."""
     try:
-        parts = [os.fsencode(s) for s in strings]
+        return 0 if capabilities().vfork else int(lib.RD_ERROR_PIPE)
+    except OSError:
+        with step("clone", executable):
+            raise
+
+
+def blob(strings: Sequence[str | bytes | os.PathLike[str]], what: str) -> bytes:
+    """Strings as the core takes them: each ended by NUL, back to back."""
+    if not strings:
+        return b""
+    try:
+        try:  # one encoding for all, unless one is bytes or a path
+            joined = os.fsencode("\0".join(strings))  # type: ignore[arg-type]
+        except TypeError:
+            joined = b"\0".join([os.fsencode(s) for s in strings])
     except UnicodeEncodeError as error:
         raise UsageError(f"{what} holds a character that has no bytes ({error.reason}): take it out.") from error
-    joined = b"\0".join(parts)
-    if joined.count(b"\0") != max(0, len(parts) - 1):
+    if joined.count(b"\0") != len(strings) - 1:
         raise UsageError(f"{what} holds a NUL byte, which no program can be given: take it out.")
-    return joined + b"\0" if parts else b""
+    return joined + b"\0"
 
 
 def environment_blob(env: Mapping[str, str]) -> bytes:
@@ -96,8 +103,7 @@ def environment_blob(env: Mapping[str, str]) -> bytes:
     for name in env:
         if not name or "=" in name:
             raise UsageError(f"{name!r} can't be the name of an environment variable: it is empty or holds '='.")
-    pairs = (os.fsencode(name) + b"=" + os.fsencode(value) for name, value in env.items())
-    return blob(pairs, "the environment")
+    return blob([f"{name}={value}" for name, value in env.items()], "the environment")
 
 
 def which(name: str, env: Mapping[str, str] | None, cwd: str | None = None) -> str:

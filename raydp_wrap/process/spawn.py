@@ -96,7 +96,8 @@ class Process:
         self.stdin: IO[bytes] | None = None
         self.stdout: IO[bytes] | None = None
         self.stderr: IO[bytes] | None = None
-        self._exit: Exit | None = None
+        self._code: int | None = None
+        self._model: Exit | None = None
         # Both are re-entrant, for a signal handler that calls us while it interrupts us.
         self._turn = threading.RLock()  # held while reaping and on the stop ladder, maybe for long
         self._lock = threading.RLock()  # guards what follows, never for long
@@ -113,7 +114,8 @@ class Process:
         cwd_text = None if cwd is None else os.fspath(cwd)
         argv_blob = ffi.from_buffer(_core.blob(argv, "the command"))
         name = executable if executable is not None else os.fsdecode(argv[0])
-        _core.blob((name, cwd_text or ""), "the executable or the directory")
+        if "\0" in name or "\0" in (cwd_text or ""):
+            raise UsageError("the executable or the directory holds a NUL byte: take it out.")
         path = _core.which(name, env, cwd_text)
 
         if listen_fds:
@@ -164,8 +166,10 @@ class Process:
             if listen_fds:
                 flags |= lib.RD_LISTEN_PID
             spec.flags = flags | _core.report_flag(path)
-            spec.method = method
-            spec.death_signal = death_signal
+            if method:
+                spec.method = method
+            if death_signal:
+                spec.death_signal = death_signal
             spec.cgroup_fd = self._cgroup
             keep = _KEEP_HUP
             for number in keep_ignored:
@@ -215,12 +219,14 @@ class Process:
     @property
     def returncode(self) -> int | None:
         """The exit code, minus the signal that ended it, or None while it is not known to have ended."""
-        return None if self._exit is None else self._exit.returncode
+        return self._code
 
     @property
     def exit(self) -> Exit | None:
         """How it ended, with its resource usage; None before :meth:`poll` or :meth:`wait` has seen it."""
-        return self._exit
+        if self._model is None and self._code is not None:
+            self._model = _core.exit_of(self._raw)
+        return self._model
 
     @property
     def method(self) -> str:
@@ -234,7 +240,7 @@ class Process:
     def _borrow(self) -> int | None:
         """The descriptor, which stays open until it is given back; None once the process has been reaped."""
         with self._lock:
-            if self._exit is not None:
+            if self._code is not None:
                 return None
             self._borrowed += 1
             return int(self._child.fd)
@@ -246,19 +252,19 @@ class Process:
 
     def _close_unused(self) -> None:
         # Closed under a waiter, the number could become another file's before the waiter polls it.
-        if self._exit is not None and not self._borrowed and self._child.fd >= 0:
+        if self._code is not None and not self._borrowed and self._child.fd >= 0:
             fd, self._child.fd = self._child.fd, -1
             os.close(fd)
 
-    def _reap(self, timeout: float | None = 0.0) -> Exit | None:
+    def _reap(self, timeout: float | None = 0.0) -> int | None:
         """Reap it if it has ended; TIMEOUT is for another thread that is on the stop ladder."""
         if self._turn.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
             try:
-                if self._exit is None:
+                if self._code is None:
                     self._finish(self._reaped() or lib.rd_reap(self._child, self._raw))
             finally:
                 self._turn.release()
-        return self._exit
+        return self._code
 
     def _reaped(self) -> int:
         """Whether it has been reaped by a call whose caller was then interrupted by an exception."""
@@ -270,14 +276,16 @@ class Process:
 
     def _finish(self, ret: int) -> None:
         with self._lock:
-            if ret == 0 or self._exit is not None:
+            if ret == 0 or self._code is not None:
                 return
             if self._raw.code != _NOT_REAPED:
-                self._exit = _core.exit_of(self._raw)
+                raw = self._raw
+                self._code = -raw.signal if raw.signal else raw.code
             elif ret == -errno.ECHILD:
                 # Another part of this program reaped it (waitpid(-1), SIGCHLD ignored): its status is lost,
                 # and a lost status is no success.
-                self._exit = Exit(code=255)
+                self._model = Exit(code=255)
+                self._code = 255
             else:
                 _core.check(ret)
             self._close_unused()
@@ -287,7 +295,7 @@ class Process:
 
     def poll(self) -> int | None:
         """The returncode if it has ended, else None. Never waits."""
-        if self._exit is None:
+        if self._code is None:
             self._reap()
         return self.returncode
 
@@ -311,16 +319,30 @@ class Process:
             WaitTimeoutError: it had not ended within TIMEOUT seconds, and goes on.
 
         """
+        if timeout is None and self._code is None and self._borrow() is not None:
+            # The usual wait, with everything made ready before: what follows the exit is somebody's latency.
+            child, observe, reap = self._child, lib.rd_observe, lib.rd_reap
+            self._reaped()
+            try:
+                while (ret := observe(child, -1)) == -errno.EINTR:
+                    pass  # our signal handlers have run by now
+                _core.check(ret)
+                with self._turn:
+                    if self._code is None:
+                        raw = self._raw
+                        self._finish(int(raw.code != _NOT_REAPED) or reap(child, raw))
+            finally:
+                self._give_back()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
-        while self._exit is None:
+        while self._code is None:
             if not self._observe(left):
                 raise WaitTimeoutError(f"process {self.pid} has not ended within {timeout} s")
             if deadline is not None:
                 left = max(0.0, deadline - time.monotonic())
             if self._reap(left) is None and left == 0.0:
                 raise WaitTimeoutError(f"process {self.pid} has ended, but is not reaped within {timeout} s")
-        return self._exit.returncode
+        return self._code
 
     async def wait_async(self) -> int:
         """Wait without blocking the running event loop; the returncode."""
@@ -415,7 +437,7 @@ class Process:
                 self._give_back()
         else:
             with self._turn:
-                if self._exit is not None or self._reaped():
+                if self._code is not None or self._reaped():
                     return
                 ret = lib.rd_signal(self._child, number, _SCOPES[scope], self._cgroup)
         if ret != -errno.ESRCH:
@@ -449,7 +471,7 @@ class Process:
 
         """
         with self._turn:
-            if self._exit is None:
+            if self._code is None:
                 ret = self._reaped()
                 if not ret:
                     grace_ns, reap_ns = _core.to_ns(grace), _core.to_ns(reap_timeout)
@@ -457,8 +479,9 @@ class Process:
                 if ret == 0:
                     raise StopPendingError(f"process {self.pid} is still there {reap_timeout} s after SIGKILL")
                 self._finish(ret)
-            assert self._exit is not None  # noqa: S101 - _finish sets it
-            return self._exit
+            ended = self.exit
+            assert ended is not None  # noqa: S101 - _finish sees to it
+            return ended
 
     # -- lifetime -----------------------------------------------------------------------------
 
@@ -470,12 +493,12 @@ class Process:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
-        if kind is not None and self._exit is None:
+        if kind is not None and self._code is None:
             self.stop(grace=0.0)  # leaving by an exception: nobody is going to wait for it
         self.wait()
 
     def __del__(self) -> None:
-        if getattr(self, "_child", None) is None or self._exit is not None:
+        if getattr(self, "_child", None) is None or self._code is not None:
             return
         if lib.rd_reap(self._child, ffi.new("rd_exit *")) != 0:
             os.close(self._child.fd)
@@ -484,5 +507,5 @@ class Process:
         warnings.warn(f"process {self.pid} was dropped while running", ResourceWarning, stacklevel=2, source=self)
 
     def __repr__(self) -> str:
-        state = "running" if self._exit is None else f"returncode {self.returncode}"
+        state = "running" if self._code is None else f"returncode {self.returncode}"
         return f"<Process {self.pid} {state}>"
