@@ -136,11 +136,11 @@ def attempt(**options):
         said.append([error.stage, error.errno, str(error)])
 with nothing_left():
     if what == "memory":
-        with open("/proc/self/statm") as file:
-            size = int(file.read().split()[0]) * resource.getpagesize()
         # Enough for the words, one byte each; not for the vector of pointers to them, eight bytes each.
         command += [""] * 100_000
-        limit = resource.RLIMIT_AS, size + 512 * 1024
+        with open("/proc/self/statm") as file:
+            size = int(file.read().split()[0]) * resource.getpagesize()
+        limit = resource.RLIMIT_AS, size + 700 * 1024
     elif what == "pids":
         os.setgid(65534); os.setuid(65534)
         limit = resource.RLIMIT_NPROC, 1
