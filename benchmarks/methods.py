@@ -109,6 +109,16 @@ def _asyncio(path: str, kind: str) -> Measure | str:
     return measure
 
 
+def warm(measure: Measure) -> Measure:
+    """MEASURE right after itself: what the other methods left in the caches is no part of it."""
+
+    def second() -> float:
+        measure()
+        return measure()
+
+    return second
+
+
 def measures(binaries: Binaries) -> dict[str, Measure | str]:
     """Name → measure, or why there is none."""
     path = binaries.child("exit")
@@ -132,4 +142,4 @@ def measures(binaries: Binaries) -> dict[str, Measure | str]:
         found["psutil"] = "psutil is not installed"
     else:
         found["psutil"] = timed(lambda: psutil.Popen([path]).wait())
-    return found
+    return {name: measure if isinstance(measure, str) else warm(measure) for name, measure in found.items()}

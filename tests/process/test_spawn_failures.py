@@ -137,10 +137,10 @@ def attempt(**options):
 with nothing_left():
     if what == "memory":
         # Enough for the words, one byte each; not for the vector of pointers to them, eight bytes each.
-        command += [""] * 100_000
+        command += [""] * 200_000
         with open("/proc/self/statm") as file:
             size = int(file.read().split()[0]) * resource.getpagesize()
-        limit = resource.RLIMIT_AS, size + 700 * 1024
+        limit = resource.RLIMIT_AS, size + 1000 * 1024
     elif what == "pids":
         os.setgid(65534); os.setuid(65534)
         limit = resource.RLIMIT_NPROC, 1
