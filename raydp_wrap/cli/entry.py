@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from raydp_wrap.model import Outcome
 
-__all__ = ["enter", "leave"]
+__all__ = ["enter", "hold_signals", "leave"]
 
 _COERCED = frozenset(("C.UTF-8", "C.utf8", "UTF-8"))
 
@@ -41,6 +41,15 @@ def enter(face: Callable[[], int]) -> int:
         with contextlib.suppress(Exception):
             traceback.print_exc()
     return RaydpWrapError.exit_code
+
+
+def hold_signals() -> None:
+    """From here on only the outcome decides the exit code: a signal too late for the job must not end us instead.
+
+    Ctrl-C is left as it is, for the shell that waits for us wants to know of it.
+    """
+    late = {signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
+    signal.pthread_sigmask(signal.SIG_BLOCK, late)
 
 
 def leave(outcome: Outcome) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raydp_wrap import foreground
-from raydp_wrap.cli.entry import leave
+from raydp_wrap.cli.entry import hold_signals, leave
 from raydp_wrap.cli.messages import say
 from raydp_wrap.cli.values import Duration, EnvironmentEntry, SignalNumber
 from raydp_wrap.errors import CommandNotFoundError, UsageError
@@ -70,6 +70,7 @@ def run(
         raise CommandNotFoundError(errno.ENOENT, "the command's name is empty: give one that can be run.", "")
     named = _named_descriptors(command)
     launch = Launch(argv=command, cwd=cwd, env={**os.environ, **dict(env)} if env else None, pass_fds=named)
+    hold_signals()
     outcome = foreground.run(
         launch,
         foreground.Policy(

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from raydp_wrap import plugins
-from raydp_wrap.cli.entry import enter, leave
+from raydp_wrap.cli.entry import enter, hold_signals, leave
 from raydp_wrap.cli.messages import say
 from raydp_wrap.foreground import Policy, run
 
@@ -20,6 +20,7 @@ __all__ = ["raydp_submit", "submit"]
 def submit(tool: str, argv: Sequence[str]) -> int:
     """Run TOOL's command line under a guard, in the foreground; its exit code."""
     launch = plugins.build_launch(tool, argv, os.environ)
+    hold_signals()
     return leave(run(launch, Policy(name=tool, hand_over=(0, 1)), tell=say))
 
 
