@@ -114,7 +114,7 @@ typedef struct {
 } rd_event;
 
 int rd_set_new(void);
-int rd_set_add(int set, int fd, uint64_t cookie); /* reported once, when fd becomes readable */
+int rd_set_add(int set, int fd, uint64_t cookie); /* reported while fd is readable, until it is closed */
 int rd_set_remove(int set, int fd);
 int rd_set_wait(int set, rd_event *events, int max, int64_t timeout_ns); /* how many; 0 time's up */
 

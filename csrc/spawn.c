@@ -75,7 +75,7 @@ static int launch_prepare(struct launch *l, const rd_spec *spec, char *stack, in
     if (spec->env && spec->env_len && spec->env[spec->env_len - 1] != '\0')
         return -EINVAL;
     for (uint32_t i = 0; i < 2 * spec->fd_pairs; i++)
-        if (spec->fd_map[i] < 0)
+        if (spec->fd_map[i] < 0 || spec->fd_map[i] == INT32_MAX)
             return -EBADF;
 
     *stage = RD_STAGE_MEMORY;
@@ -131,6 +131,15 @@ static int is_unsupported(int err)
     return err == ENOSYS || err == EPERM || err == EINVAL || err == E2BIG || err == EOPNOTSUPP;
 }
 
+static void forget(int32_t pid, int has_pidfd, int32_t *pidfd)
+{
+    reap(pid);
+    if (has_pidfd) {
+        close(*pidfd);
+        *pidfd = -1;
+    }
+}
+
 static int64_t clone_plain(struct launch *l, int want_pidfd, int32_t *pidfd)
 {
     int flags = CLONE_VM | CLONE_VFORK | SIGCHLD | (want_pidfd ? CLONE_PIDFD : 0);
@@ -164,15 +173,19 @@ static int64_t clone_anywhere(struct launch *l, const rd_spec *spec, int want_pi
         if (pid > 0 && !l->plan.started && !(spec->flags & RD_ERROR_PIPE)) {
             /* SIGKILLed before its first instruction: Linux 6.14 and later compare the count of
              * cgroup.kill writes of *our* cgroup with that of the child's, and kill where they differ. */
-            reap((int32_t)pid);
-            if (want_pidfd)
-                rd_close(*pidfd);
+            forget((int32_t)pid, want_pidfd, pidfd);
         } else if (pid >= 0 || l->plan.started || !is_unsupported((int)-pid)) {
             return pid;
         }
         l->plan.cgroup_fd = spec->cgroup_fd;
     }
     return clone_plain(l, want_pidfd, pidfd);
+}
+
+/* /proc/self/fd/N, /dev/fd/N, /dev/stdin. */
+static int may_name_fd(const char *path)
+{
+    return path && (!strncmp(path, "/proc/", 6) || !strncmp(path, "/dev/", 5));
 }
 
 static int32_t above_all_needed(const struct rd_plan *plan, const rd_spec *spec)
@@ -190,13 +203,14 @@ static int32_t above_all_needed(const struct rd_plan *plan, const rd_spec *spec)
  * first of all takes a copy of the few it needs; where that is refused it is born once more, the usual way. */
 static int64_t clone_child(struct launch *l, const rd_spec *spec, int want_pidfd, int32_t *pidfd)
 {
-    l->plan.shares_fds = !(spec->flags & RD_ERROR_PIPE); /* without vfork we would race it for our own table */
+    /* Not without vfork, where we would race it for our own table; nor where a path may lead through it. */
+    l->plan.shares_fds = !(spec->flags & RD_ERROR_PIPE) && !may_name_fd(spec->executable) && !may_name_fd(spec->cwd);
     l->plan.unshare_from = above_all_needed(&l->plan, spec);
     int64_t pid = clone_anywhere(l, spec, want_pidfd, pidfd);
-    if (pid > 0 && l->plan.stage && l->plan.shares_fds) {
-        reap((int32_t)pid);
-        if (want_pidfd)
-            close(*pidfd);
+    int was_born = pid > 0 && l->plan.stage;
+    if (l->plan.shares_fds && (was_born || (pid < 0 && is_unsupported((int)-pid)))) {
+        if (was_born)
+            forget((int32_t)pid, want_pidfd, pidfd);
         l->plan.started = l->plan.stage = l->plan.err = l->plan.shares_fds = 0;
         pid = clone_anywhere(l, spec, want_pidfd, pidfd);
     }

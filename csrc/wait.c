@@ -124,7 +124,7 @@ int rd_set_new(void)
 
 int rd_set_add(int set, int fd, uint64_t cookie)
 {
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = cookie};
+    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = cookie};
     return epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 

@@ -25,7 +25,7 @@ ROOT = Path(raydp_wrap.__file__).parent.parent
 HOOK = """
 from raydp_wrap.hookspecs import hookimpl
 from raydp_wrap.model import Launch
-@hookimpl
+@hookimpl(tryfirst=True)
 def raydp_wrap_build_launch(tool, argv, env):
     {body}
 """
@@ -68,7 +68,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr
 
 
-# The tests may run where raydp-wrap-spark is installed: another tool's name is asked for where that matters.
+# The tests may run where raydp-wrap-spark is installed: these plugins come before it.
 def test_a_plugin_builds_what_is_run(site: Path, submit: Submit) -> None:
     plugin(site, "aaa_plugin", HOOK.format(body="return Launch(('sh', '-c', 'echo $0 $*; exit 7', *argv))"))
     done = submit("--class", "x", "--help")
@@ -111,13 +111,13 @@ def test_one_that_cannot_be_loaded(site: Path, submit: Submit, source: str, word
     ],
 )
 def test_one_that_fails_in_its_hook(site: Path, submit: Submit, body: str, word: str) -> None:
-    plugin(site, "zzz_plugin", HOOK.replace("@hookimpl", "@hookimpl(tryfirst=True)").format(body=body))
+    plugin(site, "zzz_plugin", HOOK.format(body=body))
     assert word in refused(submit("x"))
 
 
 def test_what_it_says_of_the_request_is_passed_on(site: Path, submit: Submit) -> None:
     body = "from raydp_wrap.errors import UsageError; raise UsageError('no application: name one.')"
-    plugin(site, "zzz_plugin", HOOK.replace("@hookimpl", "@hookimpl(tryfirst=True)").format(body=body))
+    plugin(site, "zzz_plugin", HOOK.format(body=body))
     assert refused(submit()) == "raydp-wrap: no application: name one.\n"
 
 

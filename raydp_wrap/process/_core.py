@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import os
+import signal as signals
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap._native import ffi, lib
@@ -150,6 +151,14 @@ def start_error(stage_number: int, err: int, executable: str, cwd: str | None) -
             return StartError(err, message, executable, stage=stage)
         return StartError(err, f"{executable}: can't be executed: {text}", executable, stage=stage)
     return StartError(err, f"{executable}: can't be started, at step {stage!r}: {text}", executable, stage=stage)
+
+
+def undo_spawn(child: Any) -> None:
+    """End and reap a child whose start nobody will hear of; nothing if there is none."""
+    if child.pid > 0:
+        lib.rd_stop(child, signals.SIGKILL, 0, -1, lib.RD_SCOPE_PROCESS, -1, ffi.new("rd_exit *"))
+        os.close(child.fd)
+        child.pid, child.fd = 0, -1
 
 
 def usage_of(raw: Any) -> Usage:

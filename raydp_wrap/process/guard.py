@@ -8,6 +8,7 @@ import os
 import select
 import signal as signals
 import time
+import warnings
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -47,6 +48,14 @@ ANSWER_TIMEOUT = 5.0
 Containment = Literal["auto", "tree", "cgroup"]
 
 _TELL_SIZE = ffi.sizeof("rd_guard_tell")
+
+
+def _resolved(path: str) -> str:
+    """PATH without a way through a descriptor of this process (``/proc/self/fd/4``, ``/dev/stdin``)."""
+    if not path.startswith(("/proc/", "/dev/")):
+        return path
+    real = os.path.realpath(path)
+    return real if os.path.exists(real) else path
 
 
 class Phase(Enum):
@@ -90,6 +99,8 @@ class Guard:
     be called from any thread, one thread at a time.
     """
 
+    _channel = -1
+
     def __init__(self, channel: int, identity: str, process: Process | None, *, detached: bool) -> None:
         """Not for callers: use :meth:`start` or :meth:`connect`."""
         self.identity = identity
@@ -97,7 +108,6 @@ class Guard:
         self.pid = 0
         self.guard_pid = 0
         self.phase = Phase.STARTING
-        self._channel = channel
         self._process = process
         self._record: ExitRecord | None = None
         self._record_path: Path | None = None
@@ -107,6 +117,7 @@ class Guard:
         self._started_at = time.time()
         self._owner = os.getpid()
         self._patience = ANSWER_TIMEOUT
+        self._channel = channel  # last: from here on __del__ has something to do
 
     # -- start --------------------------------------------------------------------------------
 
@@ -161,6 +172,8 @@ class Guard:
             raise UsageError("no cgroup v2 that can be written to is mounted here: leave the containment at auto.")
         env = {**(os.environ if launch.env is None else launch.env)}
         executable = _core.which(launch.executable or launch.argv[0], env, launch.cwd)
+        # The guard's child looks both up, with descriptors of its own: what leads through ours is resolved here.
+        executable, cwd = _resolved(executable), launch.cwd and _resolved(launch.cwd)
         env[sweep.MARK] = identity
 
         channel = ffi.new("int32_t[2]", [-1, -1])
@@ -185,7 +198,7 @@ class Guard:
                     handover.count_oom_kills(oom_counter)
                 handover.send(channel[0])
                 process = Process(
-                    ["raydp-guard", str(life), executable, launch.cwd or "", *on_owner_death, *launch.argv],
+                    ["raydp-guard", str(life), executable, cwd or "", *on_owner_death, *launch.argv],
                     executable=GUARD_PATH,
                     stdin=stdin,
                     stdout=stdout,
@@ -207,23 +220,27 @@ class Guard:
         finally:
             if channel[1] >= 0:
                 os.close(channel[1])
-        self = cls(channel[0], identity, process, detached=detached)
-        self.guard_pid = process.pid
-        self._record_path = None if record is None else Path(record)
-        self._cgroup = (parent, name) if parent is not None and name is not None else None
-        self._patience = min(grace, sweep_grace) + reap_timeout + ANSWER_TIMEOUT
-        self._await_start(executable, launch.cwd)
-        if containment == "cgroup" and not self._in_cgroup:
-            self.close()
-            raise UsageError(f"the cgroup {parent} can't be entered: leave the containment at auto.")
+        self = None
+        try:
+            self = cls(channel[0], identity, process, detached=detached)
+            self.guard_pid = process.pid
+            self._record_path = None if record is None else Path(record)
+            self._cgroup = (parent, name) if parent is not None and name is not None else None
+            self._patience = min(grace, sweep_grace) + reap_timeout + ANSWER_TIMEOUT
+            self._await_start(executable, launch.cwd)
+            if containment == "cgroup" and not self._in_cgroup:
+                raise UsageError(f"the cgroup {parent} can't be entered: leave the containment at auto.")  # noqa: TRY301
+        except BaseException:  # nobody will know of it: it must not live on, attached or not
+            if self is None:
+                os.close(channel[0])
+            else:
+                self.detached = False
+                self.close()
+            raise
         return self
 
     def _await_start(self, executable: str, cwd: str | None) -> None:
-        try:
-            tell = self._receive()
-        except BaseException:
-            self.close()
-            raise
+        tell = self._receive()
         if tell is None:
             self._end_lost()
             self._sweep()
@@ -512,6 +529,14 @@ class Guard:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if self._channel < 0:
+            return
+        dropped = not self.detached and self._record is None and os.getpid() == self._owner
+        self._hang_up()
+        if dropped:
+            warnings.warn(f"{self!r} was dropped, which ends its job", ResourceWarning, stacklevel=2, source=self)
 
     def __repr__(self) -> str:
         return f"<Guard {self.guard_pid} of driver {self.pid}, {self.phase.name}>"

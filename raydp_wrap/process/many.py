@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import signal as signals
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap._native import ffi, lib
 from raydp_wrap.errors import UsageError
-from raydp_wrap.model import Exit
 from raydp_wrap.process import _core
 
 if TYPE_CHECKING:
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from raydp_wrap.model import Exit
+
 _BLOCK = 256
 _EVENTS = 64
+_NOT_REAPED = -0x7FFFFFFF
+_TRACER_PAUSE = 0.005
 
 
 class ProcessSet:
@@ -36,6 +40,9 @@ class ProcessSet:
         self._count = 0
         self._events = ffi.new("rd_event[]", _EVENTS)
         self._raw = ffi.new("rd_exit *")
+        self._reaping: int | None = None
+        self._ended: list[tuple[int, Exit]] = []  # reaped, and not yet returned by a wait
+        self._owner = os.getpid()
 
     def __len__(self) -> int:
         """How many are running, or have ended and not been reported."""
@@ -62,17 +69,20 @@ class ProcessSet:
         if number == len(self._blocks) * _BLOCK:
             self._blocks.append(ffi.new("rd_child[]", _BLOCK))
         child = self._child(number)
-        ret = lib.rd_spawn(spec, child)
-        if ret == 0:
-            ret = lib.rd_set_add(self._set, child.fd, number)
+        try:
+            ret = lib.rd_spawn(spec, child)
+            if ret == 0:
+                ret = lib.rd_set_add(self._set, child.fd, number)
+                if ret < 0:
+                    _core.undo_spawn(child)
+                    child.stage, child.err = lib.RD_STAGE_CLONE, -ret
             if ret < 0:
-                lib.rd_stop(child, signals.SIGKILL, 0, -1, lib.RD_SCOPE_PROCESS, -1, self._raw)
-                os.close(child.fd)
-                child.pid, child.stage, child.err = 0, lib.RD_STAGE_CLONE, -ret
-        if ret < 0:
+                raise _core.start_error(child.stage, child.err, path, None)  # noqa: TRY301 - the clean-up is below
+        except BaseException:
+            _core.undo_spawn(child)
             if number != self._next:
                 self._free.append(number)
-            raise _core.start_error(child.stage, child.err, path, None)
+            raise
         if number == self._next:
             self._next += 1
         self._count += 1
@@ -84,33 +94,51 @@ class ProcessSet:
 
     def wait(self, timeout: float | None = None) -> list[tuple[int, Exit]]:
         """Wait for the next ends, up to TIMEOUT seconds; (number, exit) of each, none if the time was up."""
-        ended: list[tuple[int, Exit]] = []
-        n = lib.rd_set_wait(self._set, self._events, _EVENTS, _core.to_ns(timeout))
-        if n == -errno.EINTR:
-            return ended
-        for i in range(_core.check(n)):
-            number = self._events[i].cookie
-            child = self._child(number)
-            ret = lib.rd_reap(child, self._raw)
-            if ret == 0:
-                # A tracer still holds it. Events are reported once: ask again.
-                lib.rd_set_remove(self._set, child.fd)
-                _core.check(lib.rd_set_add(self._set, child.fd, number))
-                continue
-            if ret != -errno.ECHILD:
-                _core.check(ret)
-            pid = child.pid
-            os.close(child.fd)
-            child.pid = 0
-            self._free.append(number)
-            self._count -= 1
-            if ret > 0:
-                ended.append((number, _core.exit_of(self._raw)))
-            else:
-                # As for Process: its status is lost, and a lost status is no success.
-                ended.append((number, Exit(code=255)))
-                warnings.warn(f"process {pid} was reaped by someone else", RuntimeWarning, stacklevel=2)
+        if self._reaping is not None and self._raw.code != _NOT_REAPED:
+            self._note(self._reaping)  # what an exception interrupted
+        n = 0 if self._ended else lib.rd_set_wait(self._set, self._events, _EVENTS, _core.to_ns(timeout))
+        if n != -errno.EINTR:
+            held = 0
+            for i in range(_core.check(n)):
+                held += not self._reap(self._events[i].cookie)
+            if held and not self._ended:
+                time.sleep(_TRACER_PAUSE)  # a tracer holds the zombie, and nothing tells when it lets go
+        ended = self._ended
+        self._ended = []
         return ended
+
+    def _reap(self, number: int) -> bool:
+        # An exception, of a signal handler say, may come after any call: what has been reaped is then in
+        # _raw, for the next wait, and what has not is reported to it again.
+        self._raw.code = _NOT_REAPED
+        self._reaping = number
+        child = self._child(number)
+        ret = lib.rd_reap(child, self._raw)
+        if ret == 0:
+            return False
+        if ret != -errno.ECHILD:
+            _core.check(ret)
+            self._note(number)
+            return True
+        # As for Process: its status is lost, and a lost status is no success.
+        pid = child.pid
+        self._raw.signal, self._raw.code = 0, 255
+        self._note(number)
+        warnings.warn(f"process {pid} was reaped by someone else", RuntimeWarning, stacklevel=3)
+        return True
+
+    def _note(self, number: int) -> None:
+        child = self._child(number)
+        ended = [(number, _core.exit_of(self._raw))]
+        # A fork of ours may hold the descriptor too: closing it would not end its events.
+        lib.rd_set_remove(self._set, child.fd)
+        # No call between these, so no exception either: noted once, or not at all.
+        self._ended += ended
+        self._free += [number]
+        self._count -= 1
+        self._reaping = None
+        child.pid = 0
+        os.close(child.fd)
 
     def kill_all(self) -> list[tuple[int, Exit]]:
         """SIGKILL every child and reap it; (number, exit) of each."""
@@ -119,14 +147,15 @@ class ProcessSet:
             if child.pid:
                 lib.rd_signal(child, signals.SIGKILL, lib.RD_SCOPE_PROCESS, -1)
         ended: list[tuple[int, Exit]] = []
-        while self._count:
+        while self._count or self._ended:
             ended += self.wait()
         return ended
 
     def close(self) -> None:
         """Kill and reap what is left, and close the set."""
         if self._set >= 0:
-            self.kill_all()
+            if os.getpid() == self._owner:  # in a fork of ours the children are our parent's
+                self.kill_all()
             os.close(self._set)
             self._set = -1
 

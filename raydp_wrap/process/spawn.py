@@ -30,6 +30,7 @@ Scope = Literal["process", "group", "cgroup"]
 Command = "Sequence[str | bytes | os.PathLike[str]]"
 
 _SCOPES = {"process": lib.RD_SCOPE_PROCESS, "group": lib.RD_SCOPE_GROUP, "cgroup": lib.RD_SCOPE_CGROUP}
+_TRACER_PAUSE = 0.005
 _KEEP_HUP = 1 << (signals.SIGHUP - 1)
 
 # Children whose Process was dropped while they ran: reaped as new ones are started, as Popen does.
@@ -104,6 +105,7 @@ class Process:
         self._borrowed = 0
         self._raw: Any = None
         self._child: Any = None
+        self._owner = os.getpid()
         self._cgroup = -1 if cgroup is None else cgroup
         if isinstance(argv, (str, bytes)):
             raise UsageError(f"the command {argv!r} is one string: give a list of its name and arguments.")
@@ -131,64 +133,67 @@ class Process:
                 pairs += (fd, number)
 
         theirs: list[int] = []
+        child = ffi.new("rd_child *")
         try:
-            if stdin is not None:
-                self._stream(0, stdin, pairs, theirs)
-            if stdout is not None:
-                self._stream(1, stdout, pairs, theirs)
-            if stderr is not None:
-                self._stream(2, stderr, pairs, theirs)
-            spec = ffi.new("rd_spec *")
-            path_text = ffi.new("char[]", os.fsencode(path))
-            spec.size = ffi.sizeof("rd_spec")
-            spec.executable = path_text
-            spec.argv = argv_blob
-            spec.argv_len = len(argv_blob)
-            if env is not None:
-                env_blob = ffi.from_buffer(_core.environment_blob(env) or b"\0")
-                spec.env = env_blob
-                spec.env_len = len(env_blob) if env else 0
-            if cwd_text is not None:
-                cwd_c = ffi.new("char[]", os.fsencode(cwd_text))
-                spec.cwd = cwd_c
-            if pairs:
-                fd_map = ffi.new("int32_t[]", pairs)
-                spec.fd_map = fd_map
-                spec.fd_pairs = len(pairs) // 2
-            flags = 0
-            if new_session:
-                flags |= lib.RD_NEW_SESSION
-            elif new_group or terminal is not None:
-                flags |= lib.RD_NEW_GROUP
-            if terminal is not None:
-                flags |= lib.RD_FOREGROUND
-                spec.terminal = terminal
-            if listen_fds:
-                flags |= lib.RD_LISTEN_PID
-            spec.flags = flags | _core.report_flag(path)
-            if method:
-                spec.method = method
-            if death_signal:
-                spec.death_signal = death_signal
-            spec.cgroup_fd = self._cgroup
-            keep = _KEEP_HUP
-            for number in keep_ignored:
-                keep |= 1 << (number - 1)
-            spec.keep_ignored = keep
+            try:
+                if stdin is not None:
+                    self._stream(0, stdin, pairs, theirs)
+                if stdout is not None:
+                    self._stream(1, stdout, pairs, theirs)
+                if stderr is not None:
+                    self._stream(2, stderr, pairs, theirs)
+                spec = ffi.new("rd_spec *")
+                path_text = ffi.new("char[]", os.fsencode(path))
+                spec.size = ffi.sizeof("rd_spec")
+                spec.executable = path_text
+                spec.argv = argv_blob
+                spec.argv_len = len(argv_blob)
+                if env is not None:
+                    env_blob = ffi.from_buffer(_core.environment_blob(env) or b"\0")
+                    spec.env = env_blob
+                    spec.env_len = len(env_blob) if env else 0
+                if cwd_text is not None:
+                    cwd_c = ffi.new("char[]", os.fsencode(cwd_text))
+                    spec.cwd = cwd_c
+                if pairs:
+                    fd_map = ffi.new("int32_t[]", pairs)
+                    spec.fd_map = fd_map
+                    spec.fd_pairs = len(pairs) // 2
+                flags = 0
+                if new_session:
+                    flags |= lib.RD_NEW_SESSION
+                elif new_group or terminal is not None:
+                    flags |= lib.RD_NEW_GROUP
+                if terminal is not None:
+                    flags |= lib.RD_FOREGROUND
+                    spec.terminal = terminal
+                if listen_fds:
+                    flags |= lib.RD_LISTEN_PID
+                spec.flags = flags | _core.report_flag(path)
+                if method:
+                    spec.method = method
+                if death_signal:
+                    spec.death_signal = death_signal
+                spec.cgroup_fd = self._cgroup
+                keep = _KEEP_HUP
+                for number in keep_ignored:
+                    keep |= 1 << (number - 1)
+                spec.keep_ignored = keep
 
-            child = ffi.new("rd_child *")
-            if lib.rd_spawn(spec, child) < 0:
-                raise _core.start_error(child.stage, child.err, path, cwd_text)  # noqa: TRY301 - the clean-up is below
+                if lib.rd_spawn(spec, child) < 0:
+                    raise _core.start_error(child.stage, child.err, path, cwd_text)
+            finally:
+                for fd in theirs:
+                    os.close(fd)
+            self.pid: int = child.pid
+            self._child = child
         except BaseException:
+            # Signals wait while a child is being started: a handler that raises does so right behind it.
+            _core.undo_spawn(child)
             for stream in (self.stdin, self.stdout, self.stderr):
                 if stream is not None:
                     stream.close()
             raise
-        finally:
-            for fd in theirs:
-                os.close(fd)
-        self._child = child
-        self.pid: int = child.pid
 
     def _stream(self, number: int, what: int | IO[Any], pairs: list[int], theirs: list[int]) -> None:
         if not isinstance(what, int):
@@ -319,10 +324,12 @@ class Process:
             WaitTimeoutError: it had not ended within TIMEOUT seconds, and goes on.
 
         """
-        if timeout is None and self._code is None and self._borrow() is not None:
+        if timeout is None and self._code is None:
             # The usual wait, with everything made ready before: what follows the exit is somebody's latency.
             child, observe, reap = self._child, lib.rd_observe, lib.rd_reap
             self._reaped()
+            if self._borrow() is None:
+                return self.wait()
             try:
                 while (ret := observe(child, -1)) == -errno.EINTR:
                     pass  # our signal handlers have run by now
@@ -340,8 +347,10 @@ class Process:
                 raise WaitTimeoutError(f"process {self.pid} has not ended within {timeout} s")
             if deadline is not None:
                 left = max(0.0, deadline - time.monotonic())
-            if self._reap(left) is None and left == 0.0:
-                raise WaitTimeoutError(f"process {self.pid} has ended, but is not reaped within {timeout} s")
+            if self._reap(left) is None:
+                if left == 0.0:
+                    raise WaitTimeoutError(f"process {self.pid} has ended, but is not reaped within {timeout} s")
+                time.sleep(_TRACER_PAUSE)  # its tracer holds the zombie, and nothing tells when it lets go
         return self._code
 
     async def wait_async(self) -> int:
@@ -493,12 +502,18 @@ class Process:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+        if os.getpid() != self._owner:
+            return  # in a fork of ours: the process is our parent's, to end and to wait for
         if kind is not None and self._code is None:
             self.stop(grace=0.0)  # leaving by an exception: nobody is going to wait for it
         self.wait()
 
     def __del__(self) -> None:
-        if getattr(self, "_child", None) is None or self._code is not None:
+        if getattr(self, "_child", None) is None:
+            return
+        if self._code is not None or self._reaped() or os.getpid() != self._owner:
+            if self._child.fd >= 0:
+                os.close(self._child.fd)
             return
         if lib.rd_reap(self._child, ffi.new("rd_exit *")) != 0:
             os.close(self._child.fd)

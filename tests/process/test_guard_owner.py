@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("strays")
 __all__ = ["open_folder", "strays"]
 
 # What it was given on stdin, and its session and parent, in one rename: a reader sees all or nothing.
-DELIVER = 'cat > "$0.part"; ps -o sid=,pid= -p $$ > "$0.sid"; mv "$0.part" "$0"'
+DELIVER = 'cat > "$0.part"; read -r pid _ _ _ _ sid _ < /proc/$$/stat; echo "$sid $pid" > "$0.sid"; mv "$0.part" "$0"'
 
 
 def delivery(folder: Path) -> tuple[list[str], Path]:
