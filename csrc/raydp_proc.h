@@ -199,7 +199,7 @@ typedef struct {
 
 enum {
     RD_ASK_STOP = 1,
-    RD_ASK_SIGNAL = 2, /* pass a signal on to the driver (its group, where it leads one) */
+    RD_ASK_SIGNAL = 2, /* pass a signal on to the driver */
     RD_ASK_READY = 3,  /* the job is up: the start deadline is met */
     RD_ASK_STATE = 4,
     RD_ASK_DONE = 5    /* the owner has reported: no delivery command is needed */

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raydp_wrap.errors import RaydpWrapError, UsageError
+from raydp_wrap.errors import GuardLostError, RaydpWrapError, UsageError
 from raydp_wrap.home import home
 from raydp_wrap.outcome import decide, signal_name, start_failed
 from raydp_wrap.process import Guard, IncomingSignals, News
@@ -211,7 +211,14 @@ def _run(
         except (RaydpWrapError, OSError) as error:
             why = str(error) if isinstance(error, RaydpWrapError) else f"nothing can be started: {error.strerror}"
             status = error.exit_code if isinstance(error, RaydpWrapError) else RaydpWrapError.exit_code
-            outcome = start_failed(why, submission_id=submission_id, name=name, status=status, at=time.time())
+            outcome = start_failed(
+                why,
+                submission_id=submission_id,
+                name=name,
+                status=status,
+                at=time.time(),
+                lost=isinstance(error, GuardLostError),
+            )
             _write(report, outcome, tell)
             return outcome
         with guard:

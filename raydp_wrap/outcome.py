@@ -148,8 +148,13 @@ def decide(
     )
 
 
-def start_failed(error: str, *, submission_id: str, name: str, status: int, at: float, attempt: int = 1) -> Outcome:
-    """The outcome of a submission whose driver never ran; STATUS is 125, 126 or 127."""
+def start_failed(
+    error: str, *, submission_id: str, name: str, status: int, at: float, lost: bool = False, attempt: int = 1
+) -> Outcome:
+    """The outcome of a submission whose driver never ran; STATUS is 125, 126 or 127.
+
+    LOST: nobody can tell whether it ran, for its guard died first.
+    """
     return Outcome(
         submission_id=submission_id,
         name=name,
@@ -157,7 +162,7 @@ def start_failed(error: str, *, submission_id: str, name: str, status: int, at: 
         state=TerminalState.FAILED,
         exit_code=status,
         signal=None,
-        reason=Reason.SUBMISSION_FAILED,
+        reason=Reason.JOB_LOST if lost else Reason.SUBMISSION_FAILED,
         diagnostics=error,
         evidence=(Evidence("start", error),),
         started_at=None,

@@ -83,7 +83,7 @@ def test_a_stop_that_comes_as_the_job_ends_is_not_kept_for_our_caller(monkeypatc
     ("error", "status", "word"),
     [
         (CommandNotFoundError(errno.ENOENT, "x: command not found", "x"), 127, "not found"),
-        (GuardLostError("the guard ended before it could start the command."), 125, "guard"),
+        (GuardLostError("the guard ended before it told whether the command was started."), 125, "guard"),
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), 125, "Too many open files"),
     ],
 )
@@ -96,8 +96,10 @@ def test_whatever_kept_it_from_starting_is_reported(
     monkeypatch.setattr(Guard, "start", fail)
     outcome = run(sh("exit 0"), Policy(report=str(tmp_path / "report")))
     assert (outcome.state, outcome.reason, outcome.exit_code) == (
-        TerminalState.FAILED, Reason.SUBMISSION_FAILED, status,
-    )  # fmt: skip
+        TerminalState.FAILED,
+        Reason.JOB_LOST if isinstance(error, GuardLostError) else Reason.SUBMISSION_FAILED,
+        status,
+    )
     assert word in outcome.diagnostics
     assert json.loads((tmp_path / "report").read_text())["exit_code"] == status
     assert os.listdir(state / "run") == []

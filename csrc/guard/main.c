@@ -329,12 +329,19 @@ static int stop_signal(void)
     return g.rec.stop_signal ? g.rec.stop_signal : g.cfg.stop_signal;
 }
 
+/* A signal is for the driver, as if it had been called directly: it may want its workers to see a request
+ * through, or to survive a reload. Its group is signalled when it has ended, or has to. */
 static void signal_driver(int sig)
 {
-    if (g.driver_reaped)
-        return;
-    int32_t to = g.leads_group ? -g.driver : g.driver;
-    rd_sys2(__NR_kill, to, sig);
+    if (!g.driver_reaped)
+        rd_sys2(__NR_kill, g.driver, sig);
+}
+
+/* Only while the driver is unreaped: from then on the group's id may be another's. */
+static void signal_group(int sig)
+{
+    if (!g.driver_reaped)
+        rd_sys2(__NR_kill, g.leads_group ? -g.driver : g.driver, sig);
 }
 
 static int is_told(int32_t pid)
@@ -369,7 +376,7 @@ static void ask_to_end(int32_t pid, void *ctx)
     (void)ctx;
     if (pid == g.driver || is_told(pid) || !mark_told(pid))
         return;
-    if (g.leads_group && g_group_of(pid) == g.driver)
+    if (g.driver_reaped && g.leads_group && g_group_of(pid) == g.driver)
         return; /* the signal to the group reached it */
     rd_sys2(__NR_kill, pid, stop_signal());
     rd_sys2(__NR_kill, pid, G_SIGCONT); /* a stopped process can't heed it */
@@ -405,7 +412,7 @@ static void kill_round(void)
         g.killing = 1;
         g.pending_at = g_later(g_now(), g.cfg.reap_ns);
     }
-    signal_driver(G_SIGKILL); /* the whole group at once: fork can't slip between */
+    signal_group(G_SIGKILL); /* the whole group at once: fork can't slip between */
     kill_cgroup();
     g.alive = g.foreign = 0;
     g.unlisted = g_each_child(g.self, kill_one, 0) < 0;
@@ -483,8 +490,8 @@ static void driver_ended(void)
     g.rec.duration_ns = g_now() - g.started;
     /* Whoever is left in its group is asked to end while the zombie still holds the group's id. */
     if (g.leads_group) {
-        signal_driver(g.killing ? G_SIGKILL : stop_signal());
-        signal_driver(G_SIGCONT);
+        signal_group(g.killing ? G_SIGKILL : stop_signal());
+        signal_group(G_SIGCONT);
     }
     for (int i = 0; i < 3; i++) {
         G_RETRY(ret, rd_sys5(__NR_waitid, RD_P_PID, g.driver, &info, RD_WEXITED | RD_WNOHANG | RD_WALL, &ru));

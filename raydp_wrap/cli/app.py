@@ -43,7 +43,9 @@ def main(argv: Sequence[str]) -> int:
         return UsageError.exit_code
     except click.ClickException as error:
         message = " ".join(error.format_message().split()).rstrip(".")
-        raise UsageError(f"{message} (raydp-wrap --help tells more).") from error
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "raydp-wrap"
+        raise UsageError(f"{message} ({command} --help tells more).") from error
     except click.Abort as error:
         raise UsageError("interrupted.") from error
     return int(result or 0)

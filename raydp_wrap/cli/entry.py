@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import traceback
 from typing import TYPE_CHECKING
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from raydp_wrap.model import Outcome
 
-__all__ = ["enter", "hold_signals", "leave"]
+__all__ = ["enter", "hold_signals", "leave", "release_if_blocked"]
 
+_LATE = frozenset((signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2))
 _COERCED = frozenset(("C.UTF-8", "C.utf8", "UTF-8"))
 
 
@@ -48,8 +50,19 @@ def hold_signals() -> None:
 
     Ctrl-C is left as it is, for the shell that waits for us wants to know of it.
     """
-    late = {signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
-    signal.pthread_sigmask(signal.SIG_BLOCK, late)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _LATE)
+
+
+def release_if_blocked(fd: int) -> None:
+    """Where FD can't be written to at once, let the signals that were held end us: nothing else could."""
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        if poll.poll(0):
+            return
+    except OSError:
+        return
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _LATE)
 
 
 def leave(outcome: Outcome) -> int:
@@ -58,6 +71,7 @@ def leave(outcome: Outcome) -> int:
     A command that Ctrl-C ended is followed by the same signal: a shell goes on with its loop or script after
     a plain exit with 130, and stops only when it sees that its child died of SIGINT.
     """
+    release_if_blocked(2)
     explain(outcome)
     asked_for = any(evidence.source == "stop" for evidence in outcome.evidence)
     if outcome.state is TerminalState.KILLED and outcome.signal == signal.SIGINT and not asked_for:

@@ -41,6 +41,8 @@ def explain(outcome: Outcome) -> None:
     Its own exit code needs no words, nor does a stop it heeded, nor the reader of its output that left.
     """
     if outcome.state is TerminalState.FINISHED:
+        if outcome.diagnostics:  # a survivor, a record that could not be kept
+            say(outcome.diagnostics)
         return
     if outcome.reason is Reason.STOP_REQUESTED:
         known = outcome.signal != signal.SIGKILL

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raydp_wrap import foreground
-from raydp_wrap.cli.entry import hold_signals, leave
+from raydp_wrap.cli.entry import hold_signals, leave, release_if_blocked
 from raydp_wrap.cli.messages import say
 from raydp_wrap.cli.values import Duration, EnvironmentEntry, SignalNumber
 from raydp_wrap.errors import CommandNotFoundError, UsageError
@@ -108,6 +108,7 @@ def _print_json(outcome: Outcome) -> None:
     """Past Python's buffer, which would complain again, and change the exit code, as the process ends."""
     # What the command wrote may not have ended with a newline.
     data = (b"\n" if outcome.started_at is not None else b"") + json.dumps(to_dict(outcome)).encode() + b"\n"
+    release_if_blocked(1)
     try:
         while data:
             data = data[os.write(1, data) :]

@@ -244,7 +244,7 @@ class Guard:
         if tell is None:
             self._end_lost()
             self._sweep()
-            raise GuardLostError("the guard ended before it could start the command.")
+            raise GuardLostError("the guard ended before it told whether the command was started.")
         if tell.type == lib.RD_TELL_START_FAILED:
             self._end_lost()
             raise _core.start_error(tell.stage, tell.err, executable, cwd)
@@ -342,16 +342,18 @@ class Guard:
             _core.check(ret)  # a guard that is gone is noticed, and told of, where its end is read
 
     def stop(self, *, signal: int = 0, grace: float | None = None, label: str = "") -> None:
-        """Ask for a stop: SIGNAL and GRACE default to those of the start. Asking again may shorten the grace.
+        """Ask the driver to stop: SIGNAL and GRACE default to those of the start. Asking again may shorten the grace.
 
         The request is noted here before it is sent: should the guard die of anything, it still counts.
         """
         if self._stop is None:
             self._stop = Stop(signal, os.getpid(), os.getuid(), time.time(), label)
         self._ask(lib.RD_ASK_STOP, signal=signal, grace=grace, label=label)
+        if self._process is not None:
+            self._process.send_signal(signals.SIGCONT)  # a stopped guard ends nothing
 
     def send_signal(self, number: int) -> None:
-        """Pass a signal on to the driver (to its process group, where it leads one). It is no stop."""
+        """Pass a signal on to the driver. It is no stop."""
         self._ask(lib.RD_ASK_SIGNAL, signal=number)
 
     def ready(self) -> None:
@@ -461,7 +463,7 @@ class Guard:
     def _finish_off(self, record: ExitRecord) -> ExitRecord:
         """The guard ended with somebody left, whom it could not see or not signal: maybe we can."""
         swept, clean = sweep.sweep(self.identity, spare=(self.guard_pid,))
-        left = "no process that carries its mark is left" if clean else "some could not be ended"
+        left = "none that can be seen to carry its mark is left" if clean else "some could not be ended"
         note = f"the guard left processes behind: {swept} were swept, {left}"
         return replace(record, swept_kill=record.swept_kill + swept, notes=(*record.notes, note))
 
@@ -471,7 +473,7 @@ class Guard:
         swept, clean = sweep.sweep(self.identity)
         if ended and self._in_cgroup:
             return True, swept, f"its cgroup was killed and is empty ({swept} processes found by their mark)"
-        left = "no process that carries its mark is left" if clean else "some could not be ended"
+        left = "none that can be seen to carry its mark is left" if clean else "some could not be ended"
         return False, swept, f"tree not proven empty: {swept} processes were swept, {left}"
 
     def _hang_up(self) -> None:

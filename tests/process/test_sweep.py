@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 from crash.harness import strays, until
@@ -70,6 +71,8 @@ def test_what_can_not_be_ended_ends_the_sweep_in_time() -> None:
     script = "while :; do (sleep 5 &) ; sleep 0.001; done"
     env = {**os.environ, MARK: identity}
     with subprocess.Popen(["/bin/sh", "-c", script], env=env) as process:
+        # For a moment after exec the environment can't be read yet.
+        until(lambda: identity.encode() in Path(f"/proc/{process.pid}/environ").read_bytes(), "its environment")
         began = time.monotonic()
         ended, clean = sweep(identity, timeout=5)
         assert time.monotonic() - began < 30
