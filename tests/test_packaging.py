@@ -101,7 +101,7 @@ def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path, pyt
     env = {**os.environ, "RAYDP_WRAP_HOME": str(tmp_path / "home")}
     run(binaries / "python", "-W", "error", "-c", SMOKE, cwd=tmp_path, env=env)
     out = run(binaries / "raydp-wrap", "run", "--json", "--", "echo", "hello", cwd=tmp_path, env=env)
-    said, outcome = out.splitlines()
+    said, _, outcome = out.splitlines()
     assert said == "hello"
     assert json.loads(outcome)["state"] == "FINISHED"
 
