@@ -40,6 +40,7 @@ test: $(VENV)/spark.stamp
 	$(PYTEST) -m "not slow" tests $(SPARK)/tests
 
 test-slow: $(VENV)/spark.stamp
+	$(BIN)/python -m pip install --quiet --editable "$(SPARK)[java]"
 	$(PYTEST) -m slow tests $(SPARK)/tests
 
 test-all: test test-slow
