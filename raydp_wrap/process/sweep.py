@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MARK = "RAYDP_WRAP_ATTEMPT_ID"
 
+_EXEC_PAUSE = 0.005  # while a process executes a program its environment can't be read, for some microseconds
 _ROUNDS = 1000
 _QUIET_ROUNDS = 3
 _LOOKS = 100
@@ -72,6 +73,8 @@ def sweep(identity: str, timeout: float = 5.0, spare: Collection[int] = ()) -> t
         quiet = 0 if found else quiet + 1
         if quiet == _QUIET_ROUNDS:
             return ended, True
+        if quiet:
+            time.sleep(_EXEC_PAUSE)
         waiting = select.poll()
         for pidfd in found:
             try:

@@ -20,7 +20,10 @@ __all__ = ["strays"]
 
 def sleeper(identity: str | None) -> subprocess.Popen[bytes]:
     env = {**os.environ, **({MARK: identity} if identity else {})}
-    return subprocess.Popen(["/bin/sleep", "60"], env=env)
+    process = subprocess.Popen(["/bin/sleep", "60"], env=env)
+    # For a moment after exec the environment can't be read yet.
+    until(Path(f"/proc/{process.pid}/environ").read_bytes, "its environment")
+    return process
 
 
 def test_only_the_marked_are_ended() -> None:
