@@ -6,7 +6,13 @@ A command-line face turns a :class:`RaydpWrapError` into one sentence on stderr 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raydp_wrap.model import Outcome
+
 __all__ = [
+    "AlreadyDecidedError",
     "CommandNotExecutableError",
     "CommandNotFoundError",
     "GuardError",
@@ -17,6 +23,7 @@ __all__ = [
     "RecordError",
     "StartError",
     "StopPendingError",
+    "StoreError",
     "UsageError",
     "WaitTimeoutError",
     "WorkerDiedError",
@@ -93,3 +100,16 @@ class WorkerDiedError(RaydpWrapError):
 
 class PluginError(RaydpWrapError):
     """A plugin that is needed is missing or broken."""
+
+
+class StoreError(RaydpWrapError):
+    """The store can't be used: corrupt, full, of a newer version, or in a place where it can't be kept."""
+
+
+class AlreadyDecidedError(RaydpWrapError):
+    """The submission is terminal already. ``outcome`` is how it ended: the first decision, which stands."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        """Name the submission and the state that stands."""
+        super().__init__(f"submission {outcome.submission_id} is {outcome.state.value} already, and stays so.")
+        self.outcome = outcome

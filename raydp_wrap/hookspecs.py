@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from raydp_wrap.model import Launch
+    import click
+
+    from raydp_wrap.backend import Backend, Check, Sink
+    from raydp_wrap.model import Event, Evidence, ExitRecord, Launch, Submission
 
 PROJECT = "raydp_wrap"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -19,3 +22,38 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec(firstresult=True)
 def raydp_wrap_build_launch(tool: str, argv: Sequence[str], env: Mapping[str, str]) -> Launch | None:
     """Turn a submit tool's command line (``argv`` without the tool's name) into what to execute, or None."""
+
+
+@hookspec
+def raydp_wrap_edit_launch(submission: Submission, launch: Launch) -> Launch | None:
+    """Change what is about to be executed; None leaves it as it is."""
+
+
+@hookspec
+def raydp_wrap_evidence(submission: Submission, record: ExitRecord) -> Iterable[Evidence]:
+    """Add what else is known of how it ended."""
+
+
+@hookspec
+def raydp_wrap_event(event: Event) -> None:
+    """Observe a moment of a submission's life."""
+
+
+@hookspec
+def raydp_wrap_sinks() -> Mapping[str, Callable[[str], Sink]]:
+    """Bring sinks: by scheme, what makes one from the text behind the colon."""
+
+
+@hookspec
+def raydp_wrap_backends() -> Mapping[str, Callable[[], Backend]]:
+    """Bring backends: by name, what makes one."""
+
+
+@hookspec
+def raydp_wrap_commands() -> Mapping[str, Callable[[], click.Command]]:
+    """Bring commands of ``raydp-wrap``: by name, what imports and returns one."""
+
+
+@hookspec
+def raydp_wrap_checks() -> Iterable[Check]:
+    """Say what ``raydp-wrap doctor`` should know."""

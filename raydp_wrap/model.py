@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "Attempt",
     "Cause",
+    "Event",
+    "EventKind",
     "Evidence",
     "Exit",
     "ExitRecord",
     "Launch",
+    "Limits",
     "Outcome",
+    "Rank",
     "Reason",
+    "Report",
     "Rung",
     "Stop",
+    "Submission",
     "TerminalState",
     "Usage",
 ]
@@ -65,7 +72,8 @@ class Launch:
 
     ``executable`` is the file to execute when it is not ``argv[0]`` looked up along PATH. ``env``
     replaces the environment (None inherits it). ``pass_fds`` stay open in the driver under their own
-    numbers; everything else above 2 is closed.
+    numbers; everything else above 2 is closed. ``settings`` are the wrapper's own, where the command line
+    that was turned into this launch held any (``spark.raydp.wrap.sinks`` is ``sinks`` here).
     """
 
     argv: tuple[str, ...]
@@ -73,6 +81,45 @@ class Launch:
     env: Mapping[str, str] | None = None
     cwd: str | None = None
     pass_fds: tuple[int, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How an attempt is stopped, and when. Seconds; a deadline of None is none.
+
+    ``grace`` lies between the stop signal and SIGKILL. ``active_deadline`` counts from the driver's start,
+    ``start_deadline`` likewise, until the job is up.
+    """
+
+    grace: float = 10.0
+    stop_signal: int = 15
+    active_deadline: float | None = None
+    start_deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One user request. ``sinks`` are told its terminal state, each named as on the command line.
+
+    ``created_at`` is in seconds since the epoch. ``app_id`` is the cluster's name for it, once that is known.
+    """
+
+    submission_id: str
+    name: str
+    created_at: float
+    sinks: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    app_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One execution of a submission, numbered from 1; attempts never overlap."""
+
+    submission_id: str
+    number: int
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +210,36 @@ class ExitRecord:
     notes: tuple[str, ...] = field(default=())
 
 
+class Rank(IntEnum):
+    """Whom to believe: of the evidence that says how it ended, the highest rank decides.
+
+    CONTEXT never decides. LAUNCHER (what a submit tool's own protocol says) only downgrades a success.
+    """
+
+    CONTEXT = 0
+    LAUNCHER = 1
+    WAIT_STATUS = 2
+    CLUSTER = 3
+    STOP = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One source's observation of the end, in the source's own words."""
+    """One source's observation of the end, in the source's own words.
+
+    ``at`` is when it was observed (seconds since the epoch), None unknown. ``state`` is how it ended, as far
+    as this source can tell; UNKNOWN says nothing of it. ``exit_code`` or ``signal`` are the driver's own, as
+    the source saw them.
+    """
 
     source: str
     observation: str
+    rank: Rank = Rank.CONTEXT
+    at: float | None = None
+    state: TerminalState = TerminalState.UNKNOWN
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +260,38 @@ class Outcome:
     rusage: Usage
     app_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a sink is told: OUTCOME, as try number TRIES (from 1).
+
+    ``key`` stays the same from try to try, and differs from every other submission's and sink's: who has
+    applied it once has nothing more to do.
+    """
+
+    key: str
+    sink: str
+    outcome: Outcome
+    tries: int = 1
+
+
+class EventKind(Enum):
+    """The moments of a submission's life that plugins are told of."""
+
+    SUBMITTED = "submitted"
+    ATTEMPT_STARTED = "attempt started"
+    APP_ID_KNOWN = "app id known"
+    RETRYING = "retrying"
+    TERMINAL = "terminal"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One moment. ``at`` is in seconds since the epoch; ``outcome`` is there when it is TERMINAL."""
+
+    kind: EventKind
+    submission: Submission
+    attempt: int
+    at: float
+    outcome: Outcome | None = None

@@ -7,12 +7,12 @@ import signal as signals
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from raydp_wrap.model import Cause, Evidence, ExitRecord, Outcome, Reason, Rung, TerminalState, Usage
+from raydp_wrap.model import Cause, Evidence, ExitRecord, Outcome, Rank, Reason, Rung, TerminalState, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-__all__ = ["decide", "exit_status", "signal_name", "start_failed", "to_dict"]
+__all__ = ["decide", "exit_status", "from_dict", "signal_name", "start_failed", "to_dict"]
 
 SCHEMA = 1
 _SIGNAL_BASE = 128
@@ -204,9 +204,64 @@ def to_dict(outcome: Outcome) -> Mapping[str, Any]:
         "signal": outcome.signal,
         "reason": outcome.reason.value if outcome.reason else None,
         "diagnostics": outcome.diagnostics,
-        "evidence": [{"source": e.source, "observation": e.observation} for e in outcome.evidence],
+        "evidence": [_evidence_dict(evidence) for evidence in outcome.evidence],
         "started_at": _rfc3339(outcome.started_at),
         "ended_at": _rfc3339(outcome.ended_at),
         "rusage": {field: getattr(usage, field) for field in usage.__dataclass_fields__},
         "tags": dict(outcome.tags),
     }
+
+
+def _evidence_dict(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "source": evidence.source,
+        "observation": evidence.observation,
+        "rank": evidence.rank.name,
+        "at": _rfc3339(evidence.at),
+        "state": evidence.state.value,
+        "exit_code": evidence.exit_code,
+        "signal": evidence.signal,
+        "reason": evidence.reason.value if evidence.reason else None,
+    }
+
+
+def _seconds(text: str | None) -> float | None:
+    # 3.10 knows no "Z".
+    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def _known(kind: type[Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: raw[name] for name in kind.__dataclass_fields__ if name in raw}
+
+
+def _evidence_from(raw: Mapping[str, Any]) -> Evidence:
+    return Evidence(
+        **{
+            **_known(Evidence, raw),
+            "rank": Rank[raw.get("rank", "CONTEXT")],
+            "at": _seconds(raw.get("at")),
+            "state": TerminalState(raw.get("state", "UNKNOWN")),
+            "reason": Reason(raw["reason"]) if raw.get("reason") else None,
+        }
+    )
+
+
+def from_dict(raw: Mapping[str, Any]) -> Outcome:
+    """The outcome that :func:`to_dict` made RAW of, to the microsecond; what a newer version added is left out.
+
+    Raises:
+        KeyError, TypeError, ValueError: RAW is no outcome.
+
+    """
+    return Outcome(
+        **{
+            **_known(Outcome, raw),
+            "state": TerminalState(raw["state"]),
+            "reason": Reason(raw["reason"]) if raw["reason"] else None,
+            "evidence": tuple(_evidence_from(evidence) for evidence in raw["evidence"]),
+            "started_at": _seconds(raw["started_at"]),
+            "ended_at": _seconds(raw["ended_at"]),
+            "rusage": Usage(**_known(Usage, raw["rusage"])),
+            "tags": dict(raw.get("tags") or {}),
+        }
+    )
