@@ -109,7 +109,7 @@ class StoreError(RaydpWrapError):
 class AlreadyDecidedError(RaydpWrapError):
     """The submission is terminal already. ``outcome`` is how it ended: the first decision, which stands."""
 
-    def __init__(self, outcome: Outcome) -> None:
-        """Name the submission and the state that stands."""
-        super().__init__(f"submission {outcome.submission_id} is {outcome.state.value} already, and stays so.")
+    def __init__(self, message: str, outcome: Outcome | None = None) -> None:
+        """Keep the outcome that stands, where it is known."""
+        super().__init__(message)
         self.outcome = outcome

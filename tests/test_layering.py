@@ -14,9 +14,10 @@ PLUGINS = ROOT / "plugins"
 # From the bottom up; a module imports from its own package and from the floors below, not from its neighbours.
 FLOORS: list[set[str]] = [
     {"", "_native"},
-    {"errors", "model"},
-    {"outcome", "retry", "process"},
-    {"backend", "hookspecs"},
+    {"model"},
+    {"errors"},
+    {"outcome", "retry", "process", "backend"},
+    {"hookspecs"},
     {"plugins", "store", "diagnostics"},
     {"home", "runs", "sinks", "terminal", "report"},
     {"reporter", "workers"},
