@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from raydp_wrap.errors import RaydpWrapError
-from raydp_wrap.outcome import decide
+from raydp_wrap.model import Submission
+from raydp_wrap.outcome import from_record
 from raydp_wrap.process import parse_record
 from raydp_wrap.report import Report
 
@@ -23,7 +24,7 @@ def main(directory: str) -> None:
     home = Path(directory)
     record = parse_record(sys.stdin.buffer.read(), "the guard's record")
     job = json.loads((home / "job.json").read_text(encoding="utf-8"))
-    outcome = decide(record, submission_id=job["submission_id"], name=job["name"])
+    outcome = from_record(record, Submission(job["submission_id"], job["name"], record.started_at))
     if job["report"] is not None:
         try:
             report = Report(job["report"], job["submission_id"])

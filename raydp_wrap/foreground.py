@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import GuardLostError, RaydpWrapError, UsageError
 from raydp_wrap.home import home
-from raydp_wrap.outcome import decide, signal_name, start_failed
+from raydp_wrap.model import Reason, Submission
+from raydp_wrap.outcome import from_record, never_started, signal_name
 from raydp_wrap.process import Guard, IncomingSignals, News
 from raydp_wrap.report import Report
 from raydp_wrap.terminal import Terminal
@@ -188,6 +189,7 @@ def _run(
 ) -> Outcome:
     submission_id = new_submission_id()
     name = policy.name or os.path.basename(launch.argv[0])
+    submission = Submission(submission_id, name, time.time())
     directory = _directory(submission_id)
     report = None
     try:
@@ -211,14 +213,8 @@ def _run(
         except (RaydpWrapError, OSError) as error:
             why = str(error) if isinstance(error, RaydpWrapError) else f"nothing can be started: {error.strerror}"
             status = error.exit_code if isinstance(error, RaydpWrapError) else RaydpWrapError.exit_code
-            outcome = start_failed(
-                why,
-                submission_id=submission_id,
-                name=name,
-                status=status,
-                at=time.time(),
-                lost=isinstance(error, GuardLostError),
-            )
+            reason = Reason.JOB_LOST if isinstance(error, GuardLostError) else Reason.SUBMISSION_FAILED
+            outcome = never_started(why, submission, at=time.time(), status=status, reason=reason)
             _write(report, outcome, tell)
             return outcome
         with guard:
@@ -226,7 +222,7 @@ def _run(
             foreground = _Foreground(guard, tell, shared=shared)
             foreground.loop(signals)
             record = guard.wait()
-            outcome = decide(record, submission_id=submission_id, name=name, received=foreground.received)
+            outcome = from_record(record, submission, received=foreground.received)
             _write(report, outcome, tell)
             guard.done()
             return outcome

@@ -185,7 +185,8 @@ class ExitRecord:
     ended. ``swept_term`` and ``swept_kill`` count processes beside the driver that the stop signal, and
     SIGKILL, ended. ``oom_kills`` were counted in the cgroup while the job ran; None is unknown.
     ``not_durable`` is the errno that kept the record off the disk, 0 none; ``retried`` the errno of a
-    first attempt. Times are seconds (since the epoch, for the two points in time).
+    first attempt. ``passed_on`` are the signals that were passed on to the driver, without being a request to
+    stop. Times are seconds (since the epoch, for the two points in time).
     """
 
     identity: str
@@ -207,6 +208,7 @@ class ExitRecord:
     guard_errno: int = 0
     not_durable: int = 0
     retried: int = 0
+    passed_on: tuple[int, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 

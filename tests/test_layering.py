@@ -15,10 +15,10 @@ PLUGINS = ROOT / "plugins"
 FLOORS: list[set[str]] = [
     {"", "_native"},
     {"model"},
-    {"errors"},
+    {"errors", "diagnostics"},
     {"outcome", "retry", "process", "backend"},
     {"hookspecs"},
-    {"plugins", "store", "diagnostics"},
+    {"plugins", "store"},
     {"home", "runs", "sinks", "terminal", "report"},
     {"reporter", "workers"},
     {"supervisor", "foreground", "deliver"},

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from raydp_wrap.errors import UsageError
-from raydp_wrap.outcome import start_failed, to_dict
+from raydp_wrap.model import Submission
+from raydp_wrap.outcome import never_started, to_dict
 from raydp_wrap.report import Report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OUTCOME = start_failed("x: command not found", submission_id="s", name="n\u00e4me \udcff", status=127, at=1.0)
+OUTCOME = never_started("x: command not found", Submission("s", "n\u00e4me \udcff", 1.0), status=127, at=1.0)
 
 pytestmark = pytest.mark.requirement("run-3.3")
 

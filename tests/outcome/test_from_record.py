@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raydp_wrap.model import Cause, Exit, ExitRecord, Outcome, Reason, Rung, Stop, TerminalState, Usage
-from raydp_wrap.outcome import decide, exit_status, signal_name, start_failed, to_dict
+from raydp_wrap.model import Cause, Exit, ExitRecord, Outcome, Reason, Rung, Stop, Submission, TerminalState, Usage
+from raydp_wrap.outcome import exit_status, from_record, never_started, signal_name, to_dict
 
 FINISHED, FAILED, KILLED = TerminalState.FINISHED, TerminalState.FAILED, TerminalState.KILLED
 TERM, INT, KILL, SEGV, HUP, USR1 = (
     int(getattr(signal, f"SIG{n}")) for n in ("TERM", "INT", "KILL", "SEGV", "HUP", "USR1")
 )
 
+WHAT = Submission("s", "n", 1.0)
 STOP = Stop(signal=TERM, pid=7, uid=1000, at=1.0, label="SIGTERM from pid 7, uid 1000")
 
 
@@ -53,7 +54,7 @@ def record(
 
 def decided(driver: Exit | None, cause: Cause = Cause.NONE, **more: object) -> Outcome:
     received = more.pop("received", ())
-    return decide(record(driver, cause, **more), submission_id="s", name="n", received=received)  # type: ignore[arg-type]
+    return from_record(record(driver, cause, **more), WHAT, received=received)  # type: ignore[arg-type]
 
 
 ENDS = {
@@ -206,7 +207,7 @@ def test_trouble_with_the_record_is_told_and_changes_no_state() -> None:
         ({"survivors": (8, 9), "tree_empty": False}, "8, 9"),
         ({"notes": ("a note",)}, "a note"),
     ):
-        outcome = decide(dataclasses.replace(fine, **change), submission_id="s", name="n")
+        outcome = from_record(dataclasses.replace(fine, **change), WHAT)
         assert outcome.state is FINISHED
         assert word in outcome.diagnostics
 
@@ -247,8 +248,8 @@ records = st.builds(
 
 @given(records, st.frozensets(st.integers(1, 64), max_size=4))
 def test_every_record_has_one_true_end(found: ExitRecord, received: frozenset[int]) -> None:
-    outcome = decide(found, submission_id="s", name="n", received=received)
-    assert outcome == decide(found, submission_id="s", name="n", received=received)
+    outcome = from_record(found, WHAT, received=received)
+    assert outcome == from_record(found, WHAT, received=received)
     assert outcome.state in (FINISHED, FAILED, KILLED)
     driver = found.driver
     if outcome.state is FINISHED:
@@ -282,14 +283,23 @@ def test_as_json_it_has_the_keys_of_the_house() -> None:
     assert shown["ended_at"] == "2023-11-14T22:13:21.500000Z"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", shown["ended_at"])
     assert set(shown["rusage"]) == {field.name for field in dataclasses.fields(Usage)}
-    assert shown["evidence"][0] == {"source": "wait status", "observation": "the driver exited with 0"}
+    assert shown["evidence"][0] == {
+        "source": "wait status",
+        "observation": "the driver exited with 0",
+        "rank": "WAIT_STATUS",
+        "at": "2023-11-14T22:13:21.500000Z",
+        "state": "FINISHED",
+        "exit_code": 0,
+        "signal": None,
+        "reason": None,
+    }
     assert shown["tags"] == {}
     assert json.loads(json.dumps(shown)) == shown
 
 
 @pytest.mark.requirement("run-3.3")
 def test_a_start_that_failed_has_the_same_keys() -> None:
-    outcome = start_failed("x: command not found", submission_id="s", name="n", status=127, at=1.0)
+    outcome = never_started("x: command not found", WHAT, status=127, at=1.0)
     shown = to_dict(outcome)
     assert set(shown) == KEYS
     assert (shown["state"], shown["exit_code"], shown["reason"]) == ("FAILED", 127, "SubmissionFailed")
