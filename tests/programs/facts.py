@@ -84,7 +84,11 @@ def nothing_left() -> Iterator[None]:
 def _children() -> set[str]:
     found: set[str] = set()
     for task in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:
+        # A thread that ends meanwhile has handed its children to another.
+        with (
+            contextlib.suppress(FileNotFoundError, ProcessLookupError),
+            open(f"/proc/self/task/{task}/children", encoding="ascii") as file,
+        ):
             found |= set(file.read().split())
     return found
 
