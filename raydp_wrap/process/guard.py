@@ -143,6 +143,7 @@ class Guard:
         placement: Placement = "session",
         keep_ignored: Sequence[int] = (),
         containment: Containment = "auto",
+        hold: Sequence[int] = (),
     ) -> Guard:
         """Start LAUNCH under a guard of its own, and return once its program runs.
 
@@ -156,6 +157,9 @@ class Guard:
         PLACEMENT is the driver's: ``session`` makes it leader of its own session, ``group`` of its own process
         group, ``shared`` leaves it in this process's group (and on its terminal). CONTAINMENT ``auto`` uses a
         cgroup where one can be made, ``tree`` doesn't, ``cgroup`` insists.
+
+        HOLD are descriptors of ours that the guard keeps open until its own end, however it ends; neither the
+        driver nor ON_OWNER_DEATH gets them. A lock (flock) on such an open file is held while we live, or the guard.
 
         Raises:
             CommandNotFoundError, CommandNotExecutableError, StartError: it did not start; nothing is left.
@@ -196,6 +200,8 @@ class Guard:
                     name = handover.cgroup_below(parent)
                 if oom_counter is not None:
                     handover.count_oom_kills(oom_counter)
+                for fd in hold:
+                    handover.give(fd)
                 handover.send(channel[0])
                 process = Process(
                     ["raydp-guard", str(life), executable, cwd or "", *on_owner_death, *launch.argv],

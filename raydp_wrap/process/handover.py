@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal as signals
 from pathlib import Path
@@ -23,7 +24,6 @@ SOCK_SEQPACKET: Final = 5
 Placement = Literal["session", "group", "shared"]
 
 _MAX_PASS_FDS = 32
-_GUARD_FDS = 8
 _PLACEMENTS = {"session": lib.RD_NEW_SESSION, "group": lib.RD_NEW_GROUP, "shared": lib.RD_JOIN_GROUP}
 
 
@@ -50,7 +50,7 @@ class Handover:
         self.fds: dict[int, int] = {}
         self._opened: list[int] = []
         self._socket: str | os.PathLike[str] | None = None
-        self._free = iter(n for n in range(3, 3 + _MAX_PASS_FDS + _GUARD_FDS) if n not in launch.pass_fds)
+        self._free = (n for n in itertools.count(3) if n not in launch.pass_fds)
         self.config = config = ffi.new("rd_guard_config *")
         config.version, config.size = lib.RD_GUARD_VERSION, ffi.sizeof("rd_guard_config")
         config.owner_pid = os.getpid()

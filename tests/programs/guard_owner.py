@@ -1,11 +1,12 @@
 """Owns one guarded job, as told by the JSON in argv[1], to be killed or to leave in its own way.
 
 {"argv": [...], "start": {keyword arguments of Guard.start}, "then": [steps]}. Each step waits for a line on
-stdin first, except a first "now". Every step says one JSON line on stdout.
+stdin first, except a first "now". Every step says one JSON line on stdout. A file named as "lock" is locked, and held.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -30,6 +31,10 @@ def main() -> None:  # noqa: C901, PLR0912 - one branch a step
         sys.stdin.readline()
     null = os.open(os.devnull, os.O_RDWR)
     options = {"stdin": null, "stdout": null, "stderr": null, **plan.get("start", {})}
+    if "lock" in plan:
+        lock = os.open(plan["lock"], os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        options["hold"] = [lock]
     guard = Guard.start(Launch(argv=tuple(plan["argv"])), **options)
     say(guard=guard.guard_pid, driver=guard.pid, cgroup=os.path.join(*(guard._cgroup or ("",))))
     for step in plan.get("then", []):
