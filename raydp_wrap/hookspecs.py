@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from raydp_wrap.model import Event, Evidence, ExitRecord, Launch, Submission
 
 PROJECT = "raydp_wrap"
+#: What a plugin asks for in its module's RAYDP_WRAP_API. It grows with whatever needs a newer raydp-wrap.
+API = 1
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

@@ -7,18 +7,10 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import raydp_wrap
-from raydp_wrap import plugins
-from raydp_wrap.errors import PluginError, UsageError
-from raydp_wrap.hookspecs import hookimpl
-from raydp_wrap.model import Launch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROOT = Path(raydp_wrap.__file__).parent.parent
 
@@ -123,56 +115,3 @@ def test_what_it_says_of_the_request_is_passed_on(site: Path, submit: Submit) ->
 
 def without_spark() -> bool:
     return not list(entry_points(group="raydp_wrap"))
-
-
-def test_nobody_knows_the_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
-    with pytest.raises(PluginError, match="pip install"):
-        plugins.build_launch("spark-submit", [], {})
-
-
-class Entry:
-    """An entry point as importlib.metadata has them."""
-
-    def __init__(self, name: str, load: Callable[[], object]) -> None:
-        self.name = name
-        self.load = load
-
-
-class Answer:
-    """A plugin that answers with WHAT it was given, or raises it."""
-
-    def __init__(self, what: object) -> None:
-        self.what = what
-
-    @hookimpl
-    def raydp_wrap_build_launch(self) -> object:
-        if isinstance(self.what, BaseException):
-            raise self.what
-        return self.what
-
-
-def test_the_first_that_answers_counts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    launch = Launch(("x",))
-
-    def broken() -> object:
-        raise OSError("gone")
-
-    entries = [Entry("one", lambda: Answer(None)), Entry("two", lambda: Answer(launch)), Entry("three", broken)]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: entries)
-    assert plugins.build_launch("tool", ["a"], {}) is launch
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_a_wish_for_another_request_is_no_failure_of_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = [Entry("one", lambda: Answer(UsageError("do it so")))]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: entries)
-    with pytest.raises(UsageError, match="do it so"):
-        plugins.build_launch("tool", [], {})
-
-
-def test_load_names_what_it_skips(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    twice = [Entry("one", lambda: Answer(None)), Entry("one", lambda: Answer(None))]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: twice)
-    assert plugins.load().has_plugin("one")
-    assert "'one' is skipped" in capsys.readouterr().err

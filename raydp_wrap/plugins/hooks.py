@@ -1,0 +1,226 @@
+"""What the rest of the house asks of plugins, hook by hook."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from raydp_wrap.errors import PluginError, RaydpWrapError
+from raydp_wrap.plugins import answers, choice
+from raydp_wrap.plugins.calls import LIMIT, each, load, one_by_one, registry
+from raydp_wrap.plugins.registry import State
+from raydp_wrap.plugins.words import said, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    import click
+
+    from raydp_wrap.backend import Backend, Check, Sink
+    from raydp_wrap.model import Event, Evidence, ExitRecord, Launch, Submission
+    from raydp_wrap.plugins.calls import Result, Tell
+
+__all__ = [
+    "Brought",
+    "backends",
+    "brought",
+    "build_launch",
+    "checks",
+    "commands",
+    "edit_launch",
+    "event",
+    "evidence",
+    "sinks",
+]
+
+EVENT_LIMIT = 2.0
+CHECKS_LIMIT = 20.0
+#: A launcher may start a JVM from a cold disk.
+BUILD_LIMIT = 120.0
+
+
+class Brought(NamedTuple):
+    """What a plugin brings under a name: ``make`` makes it."""
+
+    plugin: str
+    make: Callable[..., object]
+
+
+def build_launch(
+    tool: str, argv: Sequence[str], env: Mapping[str, str], tell: Tell = warn, *, limit: float = BUILD_LIMIT
+) -> Launch:
+    """Ask the plugins how TOOL is executed: the first that answers counts.
+
+    Raises:
+        PluginError: no plugin knows TOOL, or none of those that do works.
+        RaydpWrapError: the plugin that knows TOOL says what is wrong with the request.
+
+    """
+    failed: list[str] = []
+    given: dict[str, object] = {"tool": tool}
+    given |= {"argv": list(argv), "env": dict(env)}
+    for result in one_by_one("raydp_wrap_build_launch", given, limit=limit, shape=answers.launch):
+        if isinstance(result.cause, RaydpWrapError):
+            raise result.cause
+        if result.value is not None:
+            load(tell)
+            for sentence in failed:
+                tell(sentence)
+            launch: Launch = result.value
+            return launch
+        if result.error:
+            failed.append(result.error)
+        given |= {"argv": list(argv), "env": dict(env)}  # the next one's are its own to change
+    raise PluginError(_nobody_knows(tool, failed))
+
+
+def _nobody_knows(tool: str, failed: list[str]) -> str:
+    known = registry()
+    failed = [*known.broken, *_sentences(State.SKIPPED, "is skipped"), *failed]
+    known.problems.clear()
+    if failed:
+        return f"no plugin that works knows {tool}: {'; '.join(failed)}"
+    if os.environ.get(choice.VARIABLE, "").strip():
+        return f"no plugin that {choice.VARIABLE} admits knows {tool}: change it, and try again"
+    return f"no installed plugin knows {tool}: pip install raydp-wrap-spark, and try again"
+
+
+def _sentences(state: State, words: str) -> list[str]:
+    return [f"plugin {one.name!r} {words}: {one.problem}" for one in registry().plugins if one.state is state]
+
+
+def edit_launch(submission: Submission, launch: Launch, tell: Tell = warn, *, limit: float = LIMIT) -> Launch:
+    """LAUNCH as the plugins want it: each is given what the one before it made of it."""
+    load(tell)
+    given: dict[str, object] = {"submission": submission, "launch": launch}
+    for result in one_by_one("raydp_wrap_edit_launch", given, limit=limit, shape=answers.launch):
+        if result.error:
+            tell(result.error)
+        elif result.value is not None:
+            launch = given["launch"] = result.value
+    return launch
+
+
+def evidence(submission: Submission, record: ExitRecord, tell: Tell = warn, *, limit: float = LIMIT) -> list[Evidence]:
+    """What else the plugins know of the end; nothing of it ranks above a cluster's."""
+    load(tell)
+    given: dict[str, object] = {"submission": submission, "record": record}
+    return _all_of(one_by_one("raydp_wrap_evidence", given, limit=limit, shape=answers.evidence), tell)
+
+
+def _all_of(results: Iterable[Result], tell: Tell) -> list[Any]:
+    found: list[Any] = []
+    for result in results:
+        if result.error:
+            tell(result.error)
+        else:
+            found += result.value
+    return found
+
+
+def event(event: Event, tell: Tell = warn, *, limit: float = EVENT_LIMIT) -> None:
+    """Let the plugins know of EVENT."""
+    each("raydp_wrap_event", tell=tell, limit=limit, event=event)
+
+
+def checks(tell: Tell = warn, *, limit: float = CHECKS_LIMIT) -> list[Check]:
+    """What the plugins' checks say. One that fails is a Check, too: one that is not well."""
+    from raydp_wrap.backend import Check  # noqa: PLC0415 - for doctor only
+
+    load(tell)
+    found: list[Check] = []
+    for result in one_by_one("raydp_wrap_checks", {}, limit=limit, shape=answers.checks):
+        found += [Check(f"plugin {result.plugin}", ok=False, text=result.error)] if result.error else result.value
+    return found
+
+
+def sinks(tell: Tell = warn, *, taken: Collection[str] = (), limit: float = LIMIT) -> dict[str, Callable[[str], Sink]]:
+    """By scheme, what makes a sink from the text behind the colon; TAKEN are the schemes of our own.
+
+    What is returned has LIMIT seconds for each sink, and raises nothing but RaydpWrapError.
+    """
+    from raydp_wrap.backend import Sink  # noqa: PLC0415 - whoever asks has it already
+
+    found = brought("raydp_wrap_sinks", tell, taken=taken)
+    return {name: _maker(f"sink {name!r}", one, Sink, limit) for name, one in found.items()}
+
+
+def backends(tell: Tell = warn, *, taken: Collection[str] = ()) -> dict[str, Callable[[], Backend]]:
+    """By name, what makes a backend; TAKEN are the names of our own.
+
+    What is returned raises nothing but RaydpWrapError. It makes the backend in the thread that calls it.
+    """
+    from raydp_wrap.backend import Backend  # noqa: PLC0415 - whoever asks has it already
+
+    found = brought("raydp_wrap_backends", tell, taken=taken)
+    return {name: _maker(f"backend {name!r}", one, Backend) for name, one in found.items()}
+
+
+def commands(tell: Tell = warn, *, taken: Collection[str] = ()) -> dict[str, Callable[[], click.Command]]:
+    """By name, what imports and returns a command; TAKEN are the names of our own.
+
+    What is returned raises nothing but RaydpWrapError. It imports the command in the thread that calls it.
+    """
+    found = brought("raydp_wrap_commands", tell, taken=taken)
+    return {name: _command_maker(f"command {name!r}", one) for name, one in found.items()}
+
+
+def brought(hook: str, tell: Tell = warn, *, taken: Collection[str] = (), limit: float = LIMIT) -> dict[str, Brought]:
+    """By name, what the plugins bring through HOOK, which is asked once per process. The first of a name counts."""
+    known = load(tell)
+    if hook not in known.brought:
+        found = known.brought[hook] = {}
+        for result in one_by_one(hook, {}, limit=limit, shape=answers.named):
+            if result.error:
+                tell(result.error)
+                continue
+            for name, make in result.value.items():
+                if name in found:
+                    first = found[name].plugin
+                    tell(f"plugin {result.plugin!r} is not heeded in {hook}: {first!r} brings {name!r} already")
+                else:
+                    found[name] = Brought(result.plugin, make)
+    found = known.brought[hook]
+    for name in sorted(found.keys() & set(taken)):
+        tell(f"plugin {found.pop(name).plugin!r} is not heeded in {hook}: {name!r} is one of raydp-wrap's own")
+    return dict(found)
+
+
+def _maker(what: str, one: Brought, kind: type, limit: float | None = None) -> Callable[..., Any]:
+    def make(*given: object) -> object:
+        made = _made(what, one, given, limit)
+        if not isinstance(made, kind):
+            raise PluginError(f"{what} of plugin {one.plugin!r} is {type(made).__name__}, not a {kind.__name__}")
+        return made
+
+    return make
+
+
+def _command_maker(what: str, one: Brought) -> Callable[[], click.Command]:
+    def make() -> click.Command:
+        import click  # noqa: PLC0415 - whoever calls this has it already
+
+        command: click.Command = _maker(what, one, click.Command)()
+        return command
+
+    return make
+
+
+def _made(what: str, one: Brought, given: Sequence[object], limit: float | None) -> object:
+    if limit is None:
+        try:
+            return one.make(*given)
+        except RaydpWrapError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"{what} of plugin {one.plugin!r} can't be made: {said(error)}") from error
+    from raydp_wrap.plugins.limited import call  # noqa: PLC0415 - only who has plugins should pay
+
+    called = call(lambda: [one.make(*given)], limit)
+    if isinstance(called.error, RaydpWrapError):
+        raise called.error
+    if called.error is not None:
+        raise PluginError(f"{what} of plugin {one.plugin!r} can't be made: {called.says}") from called.error
+    if called.value is None:
+        raise PluginError(f"{what} of plugin {one.plugin!r} can't be made: it takes more than {limit:g} s")
+    return called.value[0]
