@@ -5,11 +5,14 @@ from __future__ import annotations
 from raydp_wrap.process.guard import Guard, News, Phase, Told
 from raydp_wrap.process.incoming import IncomingSignals, Received
 from raydp_wrap.process.many import ProcessSet
+from raydp_wrap.process.parent import die_with
 from raydp_wrap.process.private import private_directory
 from raydp_wrap.process.probe import Capabilities, probe
 from raydp_wrap.process.record import parse as parse_record
+from raydp_wrap.process.record import read as read_record
 from raydp_wrap.process.sockets import Peer, SocketDirectory, peer
 from raydp_wrap.process.spawn import DEVNULL, PIPE, STDOUT, Process
+from raydp_wrap.process.sweep import sweep
 
 __all__ = [
     "DEVNULL",
@@ -26,8 +29,11 @@ __all__ = [
     "Received",
     "SocketDirectory",
     "Told",
+    "die_with",
     "parse_record",
     "peer",
     "private_directory",
     "probe",
+    "read_record",
+    "sweep",
 ]

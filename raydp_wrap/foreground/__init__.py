@@ -1,0 +1,7 @@
+"""One submission in the foreground: the command as if called directly, and its outcome."""
+
+from __future__ import annotations
+
+from raydp_wrap.foreground.run import Policy, new_submission_id, run
+
+__all__ = ["Policy", "new_submission_id", "run"]

@@ -1,0 +1,1 @@
+"""Tell the sinks: at least once each, whatever they do."""

@@ -1,0 +1,112 @@
+"""One run's directory, ``HOME/run/<submission id>``: the exit record, and a lock that says somebody sees to it.
+
+The lock is an flock on an open file that owner and guard share: it is free exactly when both are gone, whatever
+ended them, and whatever became of their pids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from raydp_wrap.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+__all__ = ["Run"]
+
+_RECORD = "exit.json"
+_LOCK = "lock"
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Run:
+    """A run that this process sees to. Made by :meth:`create` or :meth:`adopt`; :meth:`close` lets go."""
+
+    def __init__(self, directory: Path, lock: int) -> None:
+        """Not for callers: use :meth:`create` or :meth:`adopt`."""
+        self.directory = directory
+        self.record = directory / _RECORD
+        self.lock = lock
+
+    @property
+    def submission_id(self) -> str:
+        """Whose run it is."""
+        return self.directory.name
+
+    @classmethod
+    def create(cls, home: Path, submission_id: str) -> Run:
+        """Make the directory (0700) for a new submission.
+
+        Raises:
+            UsageError: it can't be made.
+            FileExistsError: the id is taken.
+
+        """
+        directory = home / "run" / submission_id
+        try:
+            directory.parent.mkdir(mode=0o700, exist_ok=True)
+            directory.mkdir(mode=0o700)
+            lock = os.open(directory / _LOCK, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+            raise UsageError(f"{directory} can't be made ({error.strerror}): set RAYDP_WRAP_HOME elsewhere.") from error
+        # A repair may have seen the new directory, taken it for an abandoned one, and removed it.
+        if not _locked(lock):
+            os.close(lock)
+            raise FileExistsError(directory)
+        return cls(directory, lock)
+
+    @classmethod
+    def adopt(cls, home: Path, submission_id: str) -> Run | None:
+        """Take over a run that nobody sees to any more; None where owner or guard lives, or there is no such run."""
+        directory = home / "run" / submission_id
+        try:
+            lock = os.open(directory / _LOCK, _OPEN)
+        except OSError:
+            return None
+        if not _locked(lock):
+            os.close(lock)
+            return None
+        return cls(directory, lock)
+
+    @classmethod
+    def all(cls, home: Path) -> Iterator[str]:
+        """The ids of all runs that have a directory."""
+        with contextlib.suppress(OSError):
+            yield from sorted(os.listdir(home / "run"))
+
+    def remove(self) -> None:
+        """Remove the directory: what it held is decided and stored."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let go. A guard that shares the lock keeps it."""
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _locked(fd: int) -> bool:
+    """Whether the lock could be had, on a file that is still there."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return os.fstat(fd).st_nlink > 0
