@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from crash.harness import compiled, need, need_strace, until
 
 from raydp_wrap.process import guard as guards
-from raydp_wrap.process import sweep
+from raydp_wrap.process.sweep import MARK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +33,8 @@ def traced_guard(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -
     words = [need_strace(), "-DDD", "-q", "-o", str(log), *options]
     # The mark is the guard's, not the tracer's: whoever sweeps after the guard would end the tracer too.
     wrapper.write_text(
-        f"#!/bin/sh\nmark=${sweep.MARK}\nunset {sweep.MARK}\n"
-        f'exec {shlex.join(words)} -E {sweep.MARK}="$mark" {shlex.quote(REAL_GUARD)} "$@"\n'
+        f"#!/bin/sh\nmark=${MARK}\nunset {MARK}\n"
+        f'exec {shlex.join(words)} -E {MARK}="$mark" {shlex.quote(REAL_GUARD)} "$@"\n'
     )
     wrapper.chmod(0o755)
     monkeypatch.setattr(guards, "GUARD_PATH", str(wrapper))
