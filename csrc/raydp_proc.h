@@ -202,7 +202,8 @@ enum {
     RD_ASK_SIGNAL = 2, /* pass a signal on to the driver */
     RD_ASK_READY = 3,  /* the job is up: the start deadline is met */
     RD_ASK_STATE = 4,
-    RD_ASK_DONE = 5    /* the owner has reported: no delivery command is needed */
+    RD_ASK_DONE = 5,   /* the owner has reported: no delivery command is needed */
+    RD_ASK_NOTE = 6    /* a signal that the driver gets without the guard, from a terminal say: for the record */
 };
 
 typedef struct {
@@ -242,6 +243,7 @@ typedef struct {
     int32_t survivor_pid[8];
     int32_t guard_errno;         /* first failure of a system call the guard can't do without */
     int32_t driver_waited;       /* 0: the driver's exit status could not be had */
+    uint64_t passed_on;          /* bit n-1: signal n was passed on to the driver (SIGNAL), or noted (NOTE) */
     char stop_label[64];
 } rd_record;
 

@@ -688,20 +688,42 @@ static void owner_died(void)
         begin_stop(RD_CAUSE_OWNER_DIED, 0, grace, g.cfg.owner_pid, 0, 0);
 }
 
+static void record_passed_on(int sig)
+{
+    g.rec.passed_on |= 1ull << (sig - 1);
+}
+
+static int is_signal(int sig)
+{
+    return sig > 0 && sig <= 64;
+}
+
+static void pass_on(int sig)
+{
+    if (g.driver_reaped || driver_is_zombie())
+        return; /* what ended it was something else */
+    record_passed_on(sig); /* first: whatever comes of the signal, its origin is known */
+    signal_driver(sig);
+}
+
 static void handle(int fd, const rd_guard_ask *ask)
 {
     rd_peer peer = {0, 0, 0};
     uint32_t len = sizeof peer;
     switch (ask->type) {
     case RD_ASK_STOP:
-        if (ask->signal < 0 || ask->signal > 64)
+        if (ask->signal && !is_signal(ask->signal))
             break;
         rd_sys5(__NR_getsockopt, fd, 1 /* SOL_SOCKET */, 17 /* SO_PEERCRED */, &peer, &len);
         begin_stop(RD_CAUSE_REQUEST, ask->signal, ask->grace_ns, peer.pid, peer.uid, ask->label);
         break;
     case RD_ASK_SIGNAL:
-        if (ask->signal > 0 && ask->signal <= 64)
-            signal_driver(ask->signal);
+        if (is_signal(ask->signal))
+            pass_on(ask->signal);
+        break;
+    case RD_ASK_NOTE:
+        if (is_signal(ask->signal))
+            record_passed_on(ask->signal); /* late too: the driver may have ended of it before we hear of it */
         break;
     case RD_ASK_READY:
         g.start_at = NEVER;

@@ -74,6 +74,21 @@ static void put_usage(struct text *t, const char *key, const rd_exit *e)
     put(t, "}");
 }
 
+static void put_signals(struct text *t, const char *key, uint64_t mask)
+{
+    const char *comma = "";
+    put_key(t, key);
+    put(t, "[");
+    for (int sig = 1; sig <= 64; sig++) {
+        if (mask & (1ull << (sig - 1))) {
+            put(t, comma);
+            put_int(t, sig);
+            comma = ",";
+        }
+    }
+    put(t, "]");
+}
+
 static void format(struct text *t, const rd_guard_config *cfg, const rd_record *r)
 {
     t->len = 0;
@@ -113,6 +128,7 @@ static void format(struct text *t, const rd_guard_config *cfg, const rd_record *
     }
     put(t, "]");
     put_field(t, "guard_errno", r->guard_errno);
+    put_signals(t, "passed_on", r->passed_on);
     put(t, "}\n");
 }
 

@@ -26,10 +26,11 @@ from raydp_wrap.errors import (
     WaitTimeoutError,
 )
 from raydp_wrap.model import Cause, ExitRecord, Stop, Usage
-from raydp_wrap.process import _core, cgroup, sweep
+from raydp_wrap.process import _core, cgroup
 from raydp_wrap.process import record as records
 from raydp_wrap.process.handover import SOCK_SEQPACKET, Handover
 from raydp_wrap.process.spawn import Process
+from raydp_wrap.process.sweep import MARK, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +57,12 @@ def _resolved(path: str) -> str:
         return path
     real = os.path.realpath(path)
     return real if os.path.exists(real) else path
+
+
+def _signal(number: int) -> int:
+    if number not in records.SIGNALS:
+        raise UsageError(f"{number} is no signal: give a number from 1 to 64.")
+    return int(number)
 
 
 class Phase(Enum):
@@ -112,6 +119,8 @@ class Guard:
         self._record: ExitRecord | None = None
         self._record_path: Path | None = None
         self._stop: Stop | None = None
+        self._passed_on: set[int] = set()
+        self._noted: set[int] = set()
         self._cgroup: tuple[str, str] | None = None
         self._in_cgroup = False
         self._started_at = time.time()
@@ -178,7 +187,7 @@ class Guard:
         executable = _core.which(launch.executable or launch.argv[0], env, launch.cwd)
         # The guard's child looks both up, with descriptors of its own: what leads through ours is resolved here.
         executable, cwd = _resolved(executable), launch.cwd and _resolved(launch.cwd)
-        env[sweep.MARK] = identity
+        env[MARK] = identity
 
         channel = ffi.new("int32_t[2]", [-1, -1])
         name = None
@@ -319,7 +328,7 @@ class Guard:
         self._in_cgroup = bool(raw.cgroup)
         self.pid, self.guard_pid, self.phase = raw.driver_pid, raw.guard_pid, Phase(raw.phase)
         if tell.type == lib.RD_TELL_ENDED:
-            record = records.from_tell(tell, self.identity)
+            record = self._with_notes(records.from_tell(tell, self.identity))
             self._record = record if record.tree_empty or self._process is None else self._finish_off(record)
         count = max(0, min(8, raw.survivors))
         return Told(
@@ -359,8 +368,28 @@ class Guard:
             self._process.send_signal(signals.SIGCONT)  # a stopped guard ends nothing
 
     def send_signal(self, number: int) -> None:
-        """Pass a signal on to the driver. It is no stop."""
+        """Pass a signal on to the driver. It is no stop, but the record says that it was passed on.
+
+        Raises:
+            UsageError: NUMBER is none from 1 to 64.
+
+        """
+        self._passed_on.add(_signal(number))
         self._ask(lib.RD_ASK_SIGNAL, signal=number)
+
+    def note_signal(self, number: int) -> None:
+        """Have the record say that the driver got a signal which we didn't send, nor has the guard to.
+
+        A terminal sends its signals to the whole foreground group: to us and to the driver, past the guard. A
+        note that comes before :meth:`wait` returns is in its record. One that comes after the guard has written
+        the file is not in the file, but the delivery command is told.
+
+        Raises:
+            UsageError: NUMBER is none from 1 to 64.
+
+        """
+        self._noted.add(_signal(number))
+        self._ask(lib.RD_ASK_NOTE, signal=number)
 
     def ready(self) -> None:
         """Say that the job is up: the start deadline is met."""
@@ -432,6 +461,9 @@ class Guard:
     def __await__(self) -> Any:
         return self.wait_async().__await__()
 
+    def _with_notes(self, record: ExitRecord) -> ExitRecord:
+        return replace(record, passed_on=tuple(sorted({*record.passed_on, *self._noted})))
+
     def _lost(self) -> ExitRecord:
         self._end_lost()
         notes = ["the guard died before it told how the job ended"]
@@ -443,7 +475,7 @@ class Guard:
             else:
                 if found is not None and found.identity == self.identity:
                     # It is whole; that its name would outlive a power cut the guard may not have lived to see.
-                    return replace(found, not_durable=records.sync_name(self._record_path))
+                    return replace(self._with_notes(found), not_durable=records.sync_name(self._record_path))
         tree_empty, swept = False, 0
         if self._process is not None:
             tree_empty, swept, note = self._sweep()
@@ -463,12 +495,13 @@ class Guard:
             tree_usage=Usage(),
             tree_empty=tree_empty,
             swept_kill=swept,
+            passed_on=tuple(sorted(self._passed_on | self._noted)),
             notes=tuple(notes),
         )
 
     def _finish_off(self, record: ExitRecord) -> ExitRecord:
         """The guard ended with somebody left, whom it could not see or not signal: maybe we can."""
-        swept, clean = sweep.sweep(self.identity, spare=(self.guard_pid,))
+        swept, clean = sweep(self.identity, spare=(self.guard_pid,))
         left = "none that can be seen to carry its mark is left" if clean else "some could not be ended"
         note = f"the guard left processes behind: {swept} were swept, {left}"
         return replace(record, swept_kill=record.swept_kill + swept, notes=(*record.notes, note))
@@ -476,7 +509,7 @@ class Guard:
     def _sweep(self) -> tuple[bool, int, str]:
         # The cgroup first: what is in it can't outrun its end, as it can a walk of /proc.
         ended = self._cgroup is not None and cgroup.end(*self._cgroup)
-        swept, clean = sweep.sweep(self.identity)
+        swept, clean = sweep(self.identity)
         if ended and self._in_cgroup:
             return True, swept, f"its cgroup was killed and is empty ({swept} processes found by their mark)"
         left = "none that can be seen to carry its mark is left" if clean else "some could not be ended"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_SIZE = 64 * 1024
-
+SIGNALS = range(1, 65)
 
 _CAUSES = {
     lib.RD_CAUSE_NONE: Cause.NONE,
@@ -82,6 +82,7 @@ def _build(raw: dict[str, Any], **more: Any) -> ExitRecord:
         oom_kills=None if raw["oom_kills"] < 0 else raw["oom_kills"],
         survivors=tuple(raw["survivor_pids"]),
         guard_errno=raw["guard_errno"],
+        passed_on=tuple(raw["passed_on"]),
         **more,
     )
 
@@ -111,6 +112,7 @@ def from_tell(tell: Any, identity: str) -> ExitRecord:
         tree_rusage=_usage_dict(raw.tree),
         stop_label=ffi.string(raw.stop_label).decode("utf-8", "replace"),
         survivor_pids=list(raw.survivor_pid)[: max(0, min(8, raw.survivors))],
+        passed_on=[number for number in SIGNALS if raw.passed_on >> (number - 1) & 1],
     )
     return _build(fields, not_durable=tell.record_errno, retried=tell.record_retried)
 
@@ -155,6 +157,9 @@ def parse(data: bytes, where: str = "the exit record") -> ExitRecord:
         for name in ("rusage", "tree_rusage"):
             _demand(raw[name], (), _USAGE_INTEGERS)
         if type(raw["survivor_pids"]) is not list or any(type(pid) is not int for pid in raw["survivor_pids"]):
+            raise TypeError  # noqa: TRY301 - one place says what is wrong
+        raw.setdefault("passed_on", [])  # a member that came later
+        if type(raw["passed_on"]) is not list or any(type(n) is not int or n not in SIGNALS for n in raw["passed_on"]):
             raise TypeError  # noqa: TRY301 - one place says what is wrong
         return _build(raw)
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -166,12 +166,30 @@ def test_odd_files_are_refused(data: bytes) -> None:
         records.parse(data)
 
 
+LATER = {"passed_on"}  # members that earlier records of this version lack
+
+
 def test_a_missing_member_is_refused(whole: bytes) -> None:
-    for name in json.loads(whole):
+    for name in json.loads(whole).keys() - LATER:
         raw = json.loads(whole)
         del raw[name]
         with pytest.raises(RecordError):
             records.parse(json.dumps(raw).encode())
+
+
+@pytest.mark.requirement("guard-2.8")
+def test_a_record_from_before_signals_were_kept_is_read(whole: bytes) -> None:
+    raw = json.loads(whole)
+    assert raw.pop("passed_on") == []
+    assert records.parse(json.dumps(raw).encode()) == records.parse(whole)
+
+
+@pytest.mark.parametrize("value", [[0], [65], ["1"], [True], [1.0], [[1]], {}, 1, None])
+def test_what_is_no_list_of_signals_is_refused(whole: bytes, value: object) -> None:
+    raw = json.loads(whole)
+    raw["passed_on"] = value
+    with pytest.raises(RecordError):
+        records.parse(json.dumps(raw).encode())
 
 
 def test_a_newer_record_is_refused_and_kept(tmp_path: Path, whole: bytes) -> None:

@@ -73,6 +73,9 @@ def main() -> None:  # noqa: C901, PLR0912 - one branch a step
         elif step == "read":
             told = guard.read()
             say(news=told.news.name if told else None, survivors=list(told.survivors) if told else [])
+        elif step == "note":
+            guard.note_signal(2)
+            say(noted=True)
         elif step == "done":
             guard.done()
             say(done=True)
