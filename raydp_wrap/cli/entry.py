@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import traceback
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,17 @@ _COERCED = frozenset(("C.UTF-8", "C.utf8", "UTF-8"))
 
 def enter(face: Callable[[], int]) -> int:
     """Run FACE, and return the exit code of the process."""
+    code = _entered(face)
+    plugins = sys.modules.get("raydp_wrap.plugins")
+    if plugins is not None and plugins.abandoned():
+        # A plugin's thread that hangs, or prints for ever, can hold up the interpreter's own end or abort it.
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+def _entered(face: Callable[[], int]) -> int:
     # Ctrl-C before a command runs, or after it ended, ends us as it ends any program: by the signal.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         with contextlib.suppress(ValueError):  # not the main thread

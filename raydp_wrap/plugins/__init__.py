@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from raydp_wrap.plugins.calls import Result, each, load
+from raydp_wrap.plugins.calls import Result, each, installed, load
 from raydp_wrap.plugins.hooks import (
     backends,
+    brought,
     build_launch,
     checks,
     commands,
@@ -13,22 +14,29 @@ from raydp_wrap.plugins.hooks import (
     evidence,
     sinks,
 )
+from raydp_wrap.plugins.limited import abandoned, call
+from raydp_wrap.plugins.makers import Brought
 from raydp_wrap.plugins.registry import Plugin, Registry, State
 from raydp_wrap.plugins.words import printable
 
 __all__ = [
+    "Brought",
     "Plugin",
     "Registry",
     "Result",
     "State",
+    "abandoned",
     "backends",
+    "brought",
     "build_launch",
+    "call",
     "checks",
     "commands",
     "each",
     "edit_launch",
     "event",
     "evidence",
+    "installed",
     "load",
     "printable",
     "sinks",

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from raydp_wrap.plugins.limited import Called, call
 from raydp_wrap.plugins.registry import Registry
 from raydp_wrap.plugins.words import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from raydp_wrap.plugins.limited import Called
     from raydp_wrap.plugins.registry import Plugin
 
     Tell = Callable[[str], None]
     Shape = Callable[[Any], tuple[Any, list[str]]]
 
-__all__ = ["LIMIT", "Result", "each", "load", "one_by_one", "registry"]
+__all__ = ["LIMIT", "Result", "each", "installed", "load", "one_by_one"]
 
 #: How long one implementation of a hook may take, in seconds.
 LIMIT = 5.0
@@ -35,7 +36,7 @@ class Result(NamedTuple):
     cause: BaseException | None = None
 
 
-def registry() -> Registry:
+def installed() -> Registry:
     """The plugins of this process, loaded once, and nothing told.
 
     Raises:
@@ -51,6 +52,14 @@ def registry() -> Registry:
         return _registry
 
 
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - the same lock for all
+    _lock = threading.Lock()  # another thread may have held it, and is not in the child
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def load(tell: Tell = warn) -> Registry:
     """Load the plugins, once per process, and TELL what is wrong with them, once per process.
 
@@ -58,7 +67,7 @@ def load(tell: Tell = warn) -> Registry:
         UsageError: ``RAYDP_WRAP_PLUGINS`` can't be obeyed.
 
     """
-    found = registry()
+    found = installed()
     while found.problems:
         tell(found.problems.pop(0))
     return found
@@ -89,7 +98,7 @@ def one_by_one(
     ARGUMENTS are looked at anew for each. SHAPE makes of an answer what it is good for, and sentences on what it
     is not; it runs where the implementation does, for an answer may be a generator.
     """
-    for plugin, function, names in registry().implementations(hook):
+    for plugin, function, names in installed().implementations(hook):
         if plugin.hangs:
             continue
         given = [arguments[name] for name in names]
@@ -99,7 +108,6 @@ def one_by_one(
 def _call(
     function: Callable[..., object], given: list[object], shape: Shape | None, limit: float
 ) -> Called[tuple[object, list[str]]]:
-    from raydp_wrap.plugins.limited import call  # noqa: PLC0415 - only who has plugins should pay
 
     def whole() -> tuple[object, list[str]]:
         answer = function(*given)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.errors import PluginError, RaydpWrapError
 from raydp_wrap.plugins import answers, choice
-from raydp_wrap.plugins.calls import LIMIT, each, load, one_by_one, registry
+from raydp_wrap.plugins.calls import LIMIT, each, installed, load, one_by_one
+from raydp_wrap.plugins.makers import Brought, in_time, right_here
 from raydp_wrap.plugins.registry import State
-from raydp_wrap.plugins.words import said, warn
+from raydp_wrap.plugins.words import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from raydp_wrap.plugins.calls import Result, Tell
 
 __all__ = [
-    "Brought",
     "backends",
     "brought",
     "build_launch",
@@ -37,13 +37,6 @@ EVENT_LIMIT = 2.0
 CHECKS_LIMIT = 20.0
 #: A launcher may start a JVM from a cold disk.
 BUILD_LIMIT = 120.0
-
-
-class Brought(NamedTuple):
-    """What a plugin brings under a name: ``make`` makes it."""
-
-    plugin: str
-    make: Callable[..., object]
 
 
 def build_launch(
@@ -75,7 +68,7 @@ def build_launch(
 
 
 def _nobody_knows(tool: str, failed: list[str]) -> str:
-    known = registry()
+    known = installed()
     failed = [*known.broken, *_sentences(State.SKIPPED, "is skipped"), *failed]
     known.problems.clear()
     if failed:
@@ -86,7 +79,7 @@ def _nobody_knows(tool: str, failed: list[str]) -> str:
 
 
 def _sentences(state: State, words: str) -> list[str]:
-    return [f"plugin {one.name!r} {words}: {one.problem}" for one in registry().plugins if one.state is state]
+    return [f"plugin {one.name!r} {words}: {one.problem}" for one in installed().plugins if one.state is state]
 
 
 def edit_launch(submission: Submission, launch: Launch, tell: Tell = warn, *, limit: float = LIMIT) -> Launch:
@@ -137,12 +130,13 @@ def checks(tell: Tell = warn, *, limit: float = CHECKS_LIMIT) -> list[Check]:
 def sinks(tell: Tell = warn, *, taken: Collection[str] = (), limit: float = LIMIT) -> dict[str, Callable[[str], Sink]]:
     """By scheme, what makes a sink from the text behind the colon; TAKEN are the schemes of our own.
 
-    What is returned has LIMIT seconds for each sink, and raises nothing but RaydpWrapError.
+    What is returned has LIMIT seconds for each sink, and raises nothing but RaydpWrapError. Of the plugin's own
+    errors only the kind is told: their words may quote the text, and that may hold a secret.
     """
     from raydp_wrap.backend import Sink  # noqa: PLC0415 - whoever asks has it already
 
     found = brought("raydp_wrap_sinks", tell, taken=taken)
-    return {name: _maker(f"sink {name!r}", one, Sink, limit) for name, one in found.items()}
+    return {name: in_time(f"sink {name!r}", one, Sink, limit) for name, one in found.items()}
 
 
 def backends(tell: Tell = warn, *, taken: Collection[str] = ()) -> dict[str, Callable[[], Backend]]:
@@ -153,7 +147,7 @@ def backends(tell: Tell = warn, *, taken: Collection[str] = ()) -> dict[str, Cal
     from raydp_wrap.backend import Backend  # noqa: PLC0415 - whoever asks has it already
 
     found = brought("raydp_wrap_backends", tell, taken=taken)
-    return {name: _maker(f"backend {name!r}", one, Backend) for name, one in found.items()}
+    return {name: right_here(f"backend {name!r}", one, Backend) for name, one in found.items()}
 
 
 def commands(tell: Tell = warn, *, taken: Collection[str] = ()) -> dict[str, Callable[[], click.Command]]:
@@ -162,14 +156,24 @@ def commands(tell: Tell = warn, *, taken: Collection[str] = ()) -> dict[str, Cal
     What is returned raises nothing but RaydpWrapError. It imports the command in the thread that calls it.
     """
     found = brought("raydp_wrap_commands", tell, taken=taken)
-    return {name: _command_maker(f"command {name!r}", one) for name, one in found.items()}
+    return {name: _command(name, one) for name, one in found.items()}
+
+
+def _command(name: str, one: Brought) -> Callable[[], click.Command]:
+    def make() -> click.Command:
+        import click  # noqa: PLC0415 - whoever calls this has it already
+
+        command: click.Command = right_here(f"command {name!r}", one, click.Command)()
+        return command
+
+    return make
 
 
 def brought(hook: str, tell: Tell = warn, *, taken: Collection[str] = (), limit: float = LIMIT) -> dict[str, Brought]:
     """By name, what the plugins bring through HOOK, which is asked once per process. The first of a name counts."""
     known = load(tell)
     if hook not in known.brought:
-        found = known.brought[hook] = {}
+        found: dict[str, Brought] = {}
         for result in one_by_one(hook, {}, limit=limit, shape=answers.named):
             if result.error:
                 tell(result.error)
@@ -180,47 +184,8 @@ def brought(hook: str, tell: Tell = warn, *, taken: Collection[str] = (), limit:
                     tell(f"plugin {result.plugin!r} is not heeded in {hook}: {first!r} brings {name!r} already")
                 else:
                     found[name] = Brought(result.plugin, make)
+        known.brought[hook] = found  # at once: other threads look there, too
     found = known.brought[hook]
     for name in sorted(found.keys() & set(taken)):
         tell(f"plugin {found.pop(name).plugin!r} is not heeded in {hook}: {name!r} is one of raydp-wrap's own")
     return dict(found)
-
-
-def _maker(what: str, one: Brought, kind: type, limit: float | None = None) -> Callable[..., Any]:
-    def make(*given: object) -> object:
-        made = _made(what, one, given, limit)
-        if not isinstance(made, kind):
-            raise PluginError(f"{what} of plugin {one.plugin!r} is {type(made).__name__}, not a {kind.__name__}")
-        return made
-
-    return make
-
-
-def _command_maker(what: str, one: Brought) -> Callable[[], click.Command]:
-    def make() -> click.Command:
-        import click  # noqa: PLC0415 - whoever calls this has it already
-
-        command: click.Command = _maker(what, one, click.Command)()
-        return command
-
-    return make
-
-
-def _made(what: str, one: Brought, given: Sequence[object], limit: float | None) -> object:
-    if limit is None:
-        try:
-            return one.make(*given)
-        except RaydpWrapError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"{what} of plugin {one.plugin!r} can't be made: {said(error)}") from error
-    from raydp_wrap.plugins.limited import call  # noqa: PLC0415 - only who has plugins should pay
-
-    called = call(lambda: [one.make(*given)], limit)
-    if isinstance(called.error, RaydpWrapError):
-        raise called.error
-    if called.error is not None:
-        raise PluginError(f"{what} of plugin {one.plugin!r} can't be made: {called.says}") from called.error
-    if called.value is None:
-        raise PluginError(f"{what} of plugin {one.plugin!r} can't be made: it takes more than {limit:g} s")
-    return called.value[0]

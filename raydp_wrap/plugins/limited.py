@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
@@ -88,6 +89,17 @@ def _end() -> None:
         _threads.discard(threading.get_ident())
         if not _threads and isinstance(sys.stdout, _Stdout):
             sys.stdout = sys.stdout.real
+
+
+def _after_fork() -> None:
+    """In the child there is no thread but this one; another may have held the lock."""
+    global _lock  # noqa: PLW0603 - the same lock for all
+    _lock = threading.Lock()
+    _threads.intersection_update((threading.get_ident(),))
+    _lost.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Stdout:

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.plugins import choice, discovery
+from raydp_wrap.plugins.limited import call
 from raydp_wrap.plugins.words import said
 
 if TYPE_CHECKING:
@@ -57,14 +58,16 @@ class _RefusedError(Exception):
 class Registry:
     """The plugins of one process. Each import may take LIMIT seconds.
 
-    ``plugins`` are all that are installed; ``problems`` are sentences on what is wrong, each to be told once;
-    ``broken`` those on metadata. ``brought`` is what the plugins bring, by hook and name, once it was asked for.
+    ``plugins`` are all that are installed. ``problems`` are sentences on what is wrong, each to be told once;
+    ``broken`` and ``missing`` are those on metadata, and on what was picked and isn't installed. ``brought`` is
+    what the plugins bring, by hook and name, once it was asked for.
     """
 
     def __init__(self, limit: float = IMPORT_LIMIT) -> None:
         self.plugins: list[Plugin] = []
         self.problems: list[str] = []
         self.broken: list[str] = []
+        self.missing: list[str] = []
         self.brought: dict[str, dict[str, Any]] = {}
         self._limit = limit
         self._manager: pluggy.PluginManager | None = None
@@ -105,7 +108,8 @@ class Registry:
         ]
         if not wanted.blocks:
             missing = sorted(wanted.names - {plugin.name for plugin in self.plugins})
-            self.problems += [f"plugin {name!r} is in {choice.VARIABLE} and not installed" for name in missing]
+            self.missing = [f"plugin {name!r} is in {choice.VARIABLE} and not installed" for name in missing]
+        self.problems += self.missing
 
     def _import(self, plugin: Plugin) -> None:
         """Import what the plugin's entry point names, and see whether it can be used.
@@ -120,7 +124,6 @@ class Registry:
         match = _OBJECT.fullmatch(plugin.entry.value)
         if match is None:
             raise _RefusedError(f"its entry point {plugin.entry.value!r} names no module")
-        from raydp_wrap.plugins.limited import call  # noqa: PLC0415 - only who has plugins should pay
 
         called = call(lambda: _load(match[1], match[2]), self._limit)
         if called.error is not None:
