@@ -108,13 +108,18 @@ class File(Sink):
         """Whether the file is there, tells of SUBMISSION_ID, and is on the disk: its writer may have died before."""
         try:
             fd = os.open(self._name, os.O_RDONLY | _THERE, dir_fd=directory)
-            with os.fdopen(fd, "rb") as file:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    return False
+        except OSError:
+            return False
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return False
+            with os.fdopen(fd, "rb", closefd=False) as file:
                 found = json.loads(file.read(_MOST))
-                os.fsync(fd)
+            os.fsync(fd)
         except (OSError, ValueError, RecursionError):
             return False
+        finally:
+            os.close(fd)
         return isinstance(found, dict) and found.get("submission_id") == submission_id
 
     def _replace(self, data: bytes, temporary: str, directory: int) -> None:

@@ -33,16 +33,19 @@ def read_secret(path: str) -> bytes:
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or "no such name"
         raise UsageError(f"the webhook's secret can't be read from {shown} ({why}): name a file with it.") from error
-    with os.fdopen(fd, "rb") as file:
+    try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise UsageError(f"the webhook's secret {shown} is not a file: name a file with it.")
         if found.st_mode & _OTHERS:
             raise UsageError(f"the webhook's secret {shown} can be read by others: chmod 600 it.")
-        try:
-            data = file.read(_MOST + 1)
-        except OSError as error:
-            raise UsageError(f"the webhook's secret {shown} can't be read ({error.strerror}).") from error
+        data = os.read(fd, _MOST + 2)
+    except OSError as error:
+        raise UsageError(
+            f"the webhook's secret {shown} can't be read ({error.strerror}): name another file."
+        ) from error
+    finally:
+        os.close(fd)
     data = data.removesuffix(b"\n")
     if len(data) > _MOST:
         raise UsageError(f"the webhook's secret {shown} is longer than {_MOST} bytes: name a file with it alone.")
