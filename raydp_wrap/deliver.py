@@ -1,38 +1,42 @@
-"""What a guard starts when its owner died before it reported: decide from the record, and report."""
+"""What a guard starts when its owner died before it had told everyone: decide from the record, and report."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
 
+from raydp_wrap import plugins, sinks
 from raydp_wrap.errors import RaydpWrapError
-from raydp_wrap.model import Submission
-from raydp_wrap.outcome import from_record
 from raydp_wrap.process import parse_record
-from raydp_wrap.report import Report
+from raydp_wrap.repair import decide_by
+from raydp_wrap.reporter import report
+from raydp_wrap.store import Store
 
 __all__ = ["main"]
 
+_PATIENCE = 30.0
+
 
 def main(directory: str) -> None:
-    """Report the job in DIRECTORY, whose exit record is on stdin, and remove it.
+    """Decide how the run in DIRECTORY ended, by the exit record on stdin, and tell its sinks.
 
-    A report that can't be written leaves the directory, with record and all, where it is.
+    What can't be done now is left, record and all, for ``raydp-wrap deliver``.
     """
-    home = Path(directory)
-    record = parse_record(sys.stdin.buffer.read(), "the guard's record")
-    job = json.loads((home / "job.json").read_text(encoding="utf-8"))
-    outcome = from_record(record, Submission(job["submission_id"], job["name"], record.started_at))
-    if job["report"] is not None:
-        try:
-            report = Report(job["report"], job["submission_id"])
-            # Written just before the owner died: it is decided once, and the owner knew more than the record.
-            if report.tells_of(job["submission_id"]):
-                report.discard()
-            else:
-                report.write(outcome)
-        except (OSError, RaydpWrapError) as error:
-            sys.exit(str(error))
-    shutil.rmtree(home, ignore_errors=True)
+    run = Path(directory)
+    try:
+        record = parse_record(sys.stdin.buffer.read(), "the guard's record")
+        with Store(run.parent.parent) as store:
+            submission = store.submission(run.name)
+            if submission is None:
+                sys.exit(f"raydp-wrap: the store doesn't know the submission {run.name}.")
+            concluded = decide_by(record, store, submission, _tell)
+            if concluded.stored:
+                shutil.rmtree(run, ignore_errors=True)
+            report(concluded, lambda text: sinks.parse(text, plugins.sinks(_tell)).sink, _PATIENCE, _tell)
+    except RaydpWrapError as error:
+        sys.exit(f"raydp-wrap: {error}")
+
+
+def _tell(text: str) -> None:
+    print(f"raydp-wrap: {text}", file=sys.stderr)  # noqa: T201 - nobody else is left to tell

@@ -81,6 +81,11 @@ class Run:
         return cls(directory, lock)
 
     @classmethod
+    def exists(cls, home: Path, submission_id: str) -> bool:
+        """Whether there is such a run, whoever sees to it."""
+        return (home / "run" / submission_id / _LOCK).exists()
+
+    @classmethod
     def all(cls, home: Path) -> Iterator[str]:
         """The ids of all runs that have a directory."""
         with contextlib.suppress(OSError):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from raydp_wrap import sinks
 from raydp_wrap.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["LONGEST", "duration", "setting"]
+__all__ = ["DEFAULT_REPORT_TIMEOUT", "duration", "report_timeout", "setting", "sink_texts"]
 
-LONGEST: Final = 10 * 365 * 86400.0
+DEFAULT_REPORT_TIMEOUT: Final = 5.0
+_LONGEST = 10 * 365 * 86400.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d)?")
 
@@ -28,8 +30,8 @@ def duration(text: str) -> float:
     if match is None:
         raise UsageError(f"{text!r} is not a duration: write 30, 30s, 500ms, 5m, 2h or 1d.")
     seconds = float(match[1]) * _UNITS[match[2] or "s"]
-    if seconds > LONGEST:
-        raise UsageError(f"{text!r} is more than ten years: leave it out to wait for ever.")
+    if seconds > _LONGEST:
+        raise UsageError(f"{text!r} is more than ten years: leave the option out to wait for ever.")
     return seconds
 
 
@@ -44,3 +46,25 @@ def setting(name: str, environment: Mapping[str, str], settings: Mapping[str, st
         if text:
             return text, where
     return None
+
+
+def report_timeout(environment: Mapping[str, str], settings: Mapping[str, str]) -> float:
+    """How many seconds the foreground's end may wait for sinks, by ``report.timeout``.
+
+    Raises:
+        UsageError: it is no duration.
+
+    """
+    found = setting("report.timeout", environment, settings)
+    if found is None:
+        return DEFAULT_REPORT_TIMEOUT
+    try:
+        return duration(found[0])
+    except UsageError as error:
+        raise UsageError(f"{found[1]}: {error}") from error
+
+
+def sink_texts(environment: Mapping[str, str], settings: Mapping[str, str], schemes: Iterable[str]) -> list[str]:
+    """The sinks of the command line's own settings (separated by commas or lines) and of the variable (one a line)."""
+    named = sinks.split(settings.get("sinks", ""), schemes)
+    return [*named, *sinks.split(environment.get("RAYDP_WRAP_SINKS", ""))]

@@ -94,7 +94,7 @@ def test_whatever_kept_it_from_starting_is_reported(
         raise error
 
     monkeypatch.setattr(Guard, "start", fail)
-    outcome = run(sh("exit 0"), Policy(report=str(tmp_path / "report")))
+    outcome = run(sh("exit 0"), Policy(sinks=(f"file:{tmp_path / 'report'}",)))
     assert (outcome.state, outcome.reason, outcome.exit_code) == (
         TerminalState.FAILED,
         Reason.JOB_LOST if isinstance(error, GuardLostError) else Reason.SUBMISSION_FAILED,
@@ -108,7 +108,7 @@ def test_whatever_kept_it_from_starting_is_reported(
 @pytest.mark.requirement("run-3.4")
 def test_a_request_that_makes_no_sense_leaves_nothing(tmp_path: Path, state: Path) -> None:
     with pytest.raises(UsageError, match="NUL"):
-        run(Launch(("sh", "-c", "a\0b")), Policy(report=str(tmp_path / "report")))
+        run(Launch(("sh", "-c", "a\0b")), Policy(sinks=(f"file:{tmp_path / 'report'}",)))
     with pytest.raises(UsageError, match="NUL"):
         run(Launch(("true",), env={"A": "b\0c", "PATH": os.environ["PATH"]}), Policy())
     with pytest.raises(UsageError, match="environment"):

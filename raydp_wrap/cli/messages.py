@@ -42,11 +42,16 @@ def explain(outcome: Outcome) -> None:
     """
     if outcome.state is TerminalState.FINISHED:
         if outcome.diagnostics:  # a survivor, a record that could not be kept
-            say(outcome.diagnostics)
+            say(_first_line(outcome))
         return
     if outcome.reason is Reason.STOP_REQUESTED:
         known = outcome.signal != signal.SIGKILL
     else:
         known = outcome.reason is Reason.APP_FAILED and outcome.signal in (None, signal.SIGPIPE)
     if not known:
-        say(outcome.diagnostics)
+        say(_first_line(outcome))
+
+
+def _first_line(outcome: Outcome) -> str:
+    """The verdict; below it stands the command's own output, which has been seen."""
+    return outcome.diagnostics.partition("\n")[0]

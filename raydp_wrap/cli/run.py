@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raydp_wrap import foreground
+from raydp_wrap import foreground, settings
 from raydp_wrap.cli.entry import hold_signals, leave, release_if_blocked
 from raydp_wrap.cli.messages import say
 from raydp_wrap.cli.values import Duration, EnvironmentEntry, SignalNumber
@@ -40,6 +40,20 @@ _STANDARD = 2
 @click.option("--stop-signal", type=SignalNumber(), default="TERM", help="The signal that asks the command to stop.")
 @click.option("--active-deadline", type=Duration(), help="Stop the job after this long; the exit code is 124.")
 @click.option("--report", metavar="FILE", help="Write the outcome to FILE as JSON, when the job has ended.")
+@click.option(
+    "--sink",
+    "more",
+    multiple=True,
+    metavar="SINK",
+    help="Tell SINK the outcome: file:PATH, webhook:URL, "
+    "exec:COMMAND LINE, or a plugin's. May be repeated; RAYDP_WRAP_SINKS holds more, one a line.",
+)
+@click.option(
+    "--report-timeout",
+    type=Duration(),
+    help="How long the end may wait for sinks; what they have not taken "
+    "by then, raydp-wrap deliver sends.  [default: 5s]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON, as the last line of stdout.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[--] COMMAND [ARGUMENT]...")
 def run(
@@ -50,6 +64,8 @@ def run(
     stop_signal: int,
     active_deadline: float | None,
     report: str | None,
+    more: tuple[str, ...],
+    report_timeout: float | None,
     command: tuple[str, ...],
     *,
     as_json: bool,
@@ -78,7 +94,8 @@ def run(
             grace=grace,
             stop_signal=stop_signal or signal.SIGTERM,
             active_deadline=active_deadline,
-            report=report,
+            sinks=_sinks(report, more),
+            report_timeout=settings.report_timeout(os.environ, {}) if report_timeout is None else report_timeout,
             hand_over=(0, *named) if as_json else (0, 1, *named),
         ),
         tell=say,
@@ -86,6 +103,11 @@ def run(
     if as_json:
         _print_json(outcome)
     return leave(outcome)
+
+
+def _sinks(report: str | None, more: tuple[str, ...]) -> tuple[str, ...]:
+    named = [] if report is None else [f"file:{report}"]
+    return (*named, *more, *settings.sink_texts(os.environ, {}, ()))
 
 
 def _named_descriptors(command: Iterable[str]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from raydp_wrap import plugins
+from raydp_wrap import plugins, settings, sinks
 from raydp_wrap.cli.entry import enter, hold_signals, leave
 from raydp_wrap.cli.messages import say
 from raydp_wrap.foreground import Policy, run
@@ -20,8 +20,14 @@ __all__ = ["raydp_submit", "submit"]
 def submit(tool: str, argv: Sequence[str]) -> int:
     """Run TOOL's command line under a guard, in the foreground; its exit code."""
     launch = plugins.build_launch(tool, argv, os.environ)
+    policy = Policy(
+        name=tool,
+        sinks=tuple(settings.sink_texts(os.environ, launch.settings, sinks.schemes(plugins.sinks(say)))),
+        report_timeout=settings.report_timeout(os.environ, launch.settings),
+        hand_over=(0, 1),
+    )
     hold_signals()
-    return leave(run(launch, Policy(name=tool, hand_over=(0, 1)), tell=say))
+    return leave(run(launch, policy, tell=say))
 
 
 def raydp_submit() -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from typing import TYPE_CHECKING
 
 import click
+
+from raydp_wrap.errors import UsageError
+from raydp_wrap.settings import duration
 
 __all__ = ["Duration", "EnvironmentEntry", "SignalNumber"]
 
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
     _Entry = click.ParamType[tuple[str, str]]
 else:  # generic since click 8.4 only
     _Seconds = _Number = _Entry = click.ParamType
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d)?")
-_LONGEST = 10 * 365 * 86400.0
 
 
 class Duration(_Seconds):
@@ -31,13 +29,10 @@ class Duration(_Seconds):
         """Seconds as a float."""
         if isinstance(value, float):
             return value
-        match = _DURATION.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is not a duration: write 30, 30s, 500ms, 5m, 2h or 1d.", param, ctx)
-        seconds = float(match[1]) * _UNITS[match[2] or "s"]
-        if seconds > _LONGEST:
-            self.fail(f"{value!r} is more than ten years: leave the option out to wait for ever.", param, ctx)
-        return seconds
+        try:
+            return duration(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class SignalNumber(_Number):

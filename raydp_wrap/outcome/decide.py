@@ -6,6 +6,7 @@ import math
 import signal as signals
 from typing import TYPE_CHECKING, Any
 
+from raydp_wrap.diagnostics import bounded, redact
 from raydp_wrap.model import Evidence, Outcome, Rank, Reason, TerminalState, Usage
 from raydp_wrap.outcome.evidence import SIGNAL_BASE
 
@@ -147,7 +148,7 @@ def decide(
         exit_code=code,
         signal=number,
         reason=reason,
-        diagnostics="\n".join(part for part in (first, output) if part),
+        diagnostics=bounded(redact("\n".join(part for part in (first, output) if part))),
         evidence=tuple(ordered),
         started_at=started_at,
         ended_at=ended_at,

@@ -1,0 +1,55 @@
+"""An outbox in memory, for an outcome that the store could not take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from raydp_wrap.store import DeliveryStatus
+from raydp_wrap.store.delivery import Delivery, delivery_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from raydp_wrap.model import Outcome, Submission
+    from raydp_wrap.store import Claimer
+
+__all__ = ["Unstored"]
+
+
+class Unstored:
+    """One outcome's reports, as long as this process lives. The keys are those the store would give."""
+
+    def __init__(self, submission: Submission, outcome: Outcome) -> None:
+        self._due = {
+            Delivery(outcome.submission_id, sink, delivery_key(outcome.submission_id, position), 0, "", outcome): 0.0
+            for position, sink in enumerate(dict.fromkeys(submission.sinks), start=1)
+        }
+
+    def claim(
+        self, claimer: Claimer, *, submission_id: str | None = None, lease: float = 30.0, retry_failed: bool = False
+    ) -> list[Delivery]:
+        """All that are due."""
+        del claimer, submission_id, lease, retry_failed  # there is one of each
+        found = [delivery for delivery, at in self._due.items() if at <= time.time()]
+        for delivery in found:
+            del self._due[delivery]
+        return found
+
+    def settle(
+        self, delivery: Delivery, status: DeliveryStatus, *, next_try_at: float | None = None, error: str = ""
+    ) -> bool:
+        """Keep what is to be tried again."""
+        del error
+        if status is DeliveryStatus.PENDING:
+            self._due[replace(delivery, tries=delivery.tries + 1)] = next_try_at or 0.0
+        return True
+
+    def release(self, deliveries: Iterable[Delivery]) -> None:
+        """Let them be."""
+        self._due.update(dict.fromkeys(deliveries, 0.0))
+
+    def next_due(self) -> float | None:
+        """When the next is to be tried again."""
+        return min(self._due.values(), default=None)
