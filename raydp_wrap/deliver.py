@@ -15,7 +15,7 @@ from raydp_wrap.store import Store
 
 __all__ = ["main"]
 
-_PATIENCE = 30.0
+_PATIENCE = 10.0
 
 
 def main(directory: str) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 from programs.wrapping import reap_orphans
 
-from raydp_wrap import foreground
 from raydp_wrap.errors import (
     CommandNotExecutableError,
     CommandNotFoundError,
@@ -24,6 +23,7 @@ from raydp_wrap.errors import (
     WaitTimeoutError,
 )
 from raydp_wrap.foreground import Policy, new_submission_id, run
+from raydp_wrap.foreground.running import _delivery
 from raydp_wrap.model import Cause, Launch, Reason, TerminalState
 from raydp_wrap.process import Guard
 
@@ -106,14 +106,16 @@ def test_whatever_kept_it_from_starting_is_reported(
 
 
 @pytest.mark.requirement("run-3.4")
-def test_a_request_that_makes_no_sense_leaves_nothing(tmp_path: Path, state: Path) -> None:
+def test_a_request_that_makes_no_sense_starts_nothing_and_is_told(tmp_path: Path, state: Path) -> None:
     with pytest.raises(UsageError, match="NUL"):
         run(Launch(("sh", "-c", "a\0b")), Policy(sinks=(f"file:{tmp_path / 'report'}",)))
     with pytest.raises(UsageError, match="NUL"):
         run(Launch(("true",), env={"A": "b\0c", "PATH": os.environ["PATH"]}), Policy())
     with pytest.raises(UsageError, match="environment"):
         run(Launch(("true",), env={"A=B": "c", "PATH": os.environ["PATH"]}), Policy())
-    assert os.listdir(tmp_path) == ["state"]
+    told = json.loads((tmp_path / "report").read_text())
+    assert (told["state"], told["reason"], told["exit_code"]) == ("FAILED", "ValidationFailed", 125)
+    assert sorted(os.listdir(tmp_path)) == ["report", "state"]
     assert os.listdir(state / "run") == []
 
 
@@ -122,7 +124,7 @@ def test_what_cannot_be_reported_is_told(tmp_path: Path) -> None:
     said: list[str] = []
     there = tmp_path / "there"
     there.mkdir()
-    run(sh(f"rm -r {there}"), Policy(report=str(there / "report")), said.append)
+    run(sh(f"rm -r {there}"), Policy(sinks=(f"file:{there / 'report'}",), report_timeout=0.5), said.append)
     (sentence,) = said
     assert "FINISHED" in sentence
 
@@ -130,13 +132,13 @@ def test_what_cannot_be_reported_is_told(tmp_path: Path) -> None:
 def test_without_a_face_it_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     there = tmp_path / "there"
     there.mkdir()
-    run(sh(f"rm -r {there}"), Policy(report=str(there / "report")))
+    run(sh(f"rm -r {there}"), Policy(sinks=(f"file:{there / 'report'}",), report_timeout=0.5))
     assert "FINISHED" in caplog.text
 
 
 @pytest.mark.requirement("guard-2.2")
 def test_the_delivery_is_this_very_package(tmp_path: Path) -> None:
-    command = foreground._delivery(tmp_path)
+    command = _delivery(tmp_path)
     assert command[:3] == [sys.executable, "-I", "-c"]
     assert repr(sys.path) in command[3]
     assert command[-1] == str(tmp_path)

@@ -84,6 +84,6 @@ def sentence(told: Told, *, stored: bool = True) -> str:
         return ""
     sink = redacted(told.sink)
     if told.status is DeliveryStatus.REJECTED:
-        return f"the outcome was rejected by {sink}: {told.text}"
+        return f"the outcome, {told.state.value}, was rejected by {sink}: {told.text}"
     later = "; raydp-wrap deliver sends it later" if stored else ""
-    return f"the outcome was not delivered to {sink}: {told.text}{later}"
+    return f"the outcome, {told.state.value}, was not delivered to {sink}: {told.text}{later}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from raydp_wrap.backend import Sink
+    from raydp_wrap.model import TerminalState
     from raydp_wrap.reporter.outbox import Outbox
     from raydp_wrap.store import Delivery
 
@@ -41,6 +42,7 @@ class Told:
 
     submission_id: str
     sink: str
+    state: TerminalState
     status: DeliveryStatus
     text: str = ""
 
@@ -73,8 +75,8 @@ class Reporter:
     ) -> list[Told]:
         """Send DELIVERIES, which this process has claimed, again and again as their sinks answer; what became of each.
 
-        Returns after PATIENCE seconds at the latest, and as soon as INTERRUPT says so: what
-        is not delivered then stays in the outbox. With MORE, whatever becomes due meanwhile is sent as well.
+        Returns after PATIENCE seconds at the latest, and as soon as INTERRUPT says so: what is not delivered
+        then stays in the outbox. With MORE, whatever becomes due meanwhile is sent as well.
         """
         waiting = deque(deliveries)
         sending: dict[int, _Sending] = {}
@@ -178,7 +180,7 @@ class Reporter:
         else:
             status = DeliveryStatus.PENDING
             again = time.time() + pause(tries, answer.seconds)
-        told = Told(delivery.submission_id, delivery.sink, status, text)
+        told = Told(delivery.submission_id, delivery.sink, delivery.outcome.state, status, text)
         try:
             held = self._outbox.settle(delivery, status, next_try_at=again, error=text)
         except StoreError as error:
@@ -193,7 +195,8 @@ class Reporter:
         if not waiting:
             return
         for delivery in waiting:
-            told = Told(delivery.submission_id, delivery.sink, DeliveryStatus.PENDING, "there was no time for it")
+            state = delivery.outcome.state
+            told = Told(delivery.submission_id, delivery.sink, state, DeliveryStatus.PENDING, "there was no time for it")
             self._told.setdefault((delivery.submission_id, delivery.sink), told)
         try:
             self._outbox.release(list(waiting))

@@ -66,8 +66,11 @@ def test_the_owner_killed_and_the_reports_directory_gone(wrap: Wrap, tmp_path: P
     reap_orphans()
     assert not alive(driver)
     assert not there.exists()
-    (run,) = (wrap.home / "run").iterdir()
-    assert sorted(path.name for path in run.iterdir()) == ["exit.json", "job.json"]
+    assert wrap.left() == []  # what is known is in the store, and the report waits there
+    there.mkdir()
+    done = wrap.call("deliver")
+    assert done.returncode == 0, done
+    assert json.loads((there / "report.json").read_text())["reason"] == "OwnerDied"
 
 
 @pytest.mark.requirement("guard-2.2")

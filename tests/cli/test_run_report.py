@@ -73,12 +73,14 @@ def test_the_longest_name_there_is(wrap: Wrap, tmp_path: Path) -> None:
 def test_it_is_synced_before_it_is_renamed_and_its_directory_after(wrap: Wrap, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     calls = "trace=rename,renameat,renameat2,fsync,openat"
-    command = ["strace", "-y", "-o", str(trace), "-e", calls, *wrap.argv("--report", str(wrap.report), "--", "true")]
+    command = ["strace", "-f", "-y", "-o", str(trace), "-e", calls, *wrap.argv("--report", str(wrap.report), "--", "true")]
     try:
         subprocess.run(command, check=True, timeout=60, capture_output=True, start_new_session=True)
     except FileNotFoundError:
         pytest.skip("NEEDS strace")
-    ours = [row for row in trace.read_text().splitlines() if str(tmp_path) in row]
+    every = [row.partition(" ") for row in trace.read_text().splitlines()]
+    teller = next(pid for pid, _, row in every if "rename" in row and str(wrap.report) in row)
+    ours = [row.lstrip() for pid, _, row in every if pid == teller and str(tmp_path) in row]
     steps = [row.split("(")[0] for row in ours if row.startswith(("fsync", "rename"))]
     assert steps == ["fsync", "rename", "fsync"]
     assert f"<{tmp_path}>" in next(row for row in reversed(ours) if row.startswith("fsync"))
@@ -100,7 +102,7 @@ def test_a_full_disk_at_the_end_is_told_and_the_code_stays(wrap: Wrap, tmp_path:
         assert done.returncode == 42
         assert done.stderr.count(b"\n") == 1
         assert b"No space left" in done.stderr
-        assert b"FAILED" in done.stderr
+        assert b"the outcome, FAILED, was not delivered" in done.stderr
         assert json.loads(done.stdout.splitlines()[-1])["exit_code"] == 42
         assert [path.name for path in disk.iterdir()] == ["filler"]
     finally:

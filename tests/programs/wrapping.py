@@ -78,6 +78,11 @@ class Wrap:
         out, err = process.communicate(data, timeout=60)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def call(self, *words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Another command of raydp-wrap's, with the same state."""
+        command = [sys.executable, "-m", "raydp_wrap", *words]
+        return subprocess.run(command, check=False, capture_output=True, timeout=60, **options)
+
     def outcome(self) -> dict[str, Any]:
         return json.loads(self.report.read_text(encoding="utf-8"))
 
