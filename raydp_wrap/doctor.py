@@ -93,6 +93,7 @@ def _kernel() -> Iterable[Check]:
 
 def _plugins() -> Iterable[Check]:
     registry = plugins.installed()
+    registry.problems.clear()  # all of it is told here
     wrong = [f"{one.name} is skipped: {one.problem}" for one in registry.plugins if one.state is plugins.State.SKIPPED]
     for text in [*wrong, *registry.broken, *registry.missing]:
         yield Check("plugins", ok=False, text=text)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 # Name → module and attribute. A plugin can't take one of these names.
-_BUILT_IN = {
+BUILT_IN = {
     "deliver": "raydp_wrap.cli.deliver:deliver",
     "doctor": "raydp_wrap.cli.doctor:doctor",
     "plugins": "raydp_wrap.cli.plugins:plugins",
@@ -31,7 +31,7 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """Every command's name."""
-        return sorted([*_BUILT_IN, *_of_plugins_if_possible()])
+        return sorted([*BUILT_IN, *_of_plugins_if_possible()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """The command, imported; None where there is none.
@@ -40,19 +40,19 @@ class _Commands(click.Group):
             PluginError: a plugin brings it, and it is broken.
 
         """
-        if cmd_name in _BUILT_IN:
-            module, _, attribute = _BUILT_IN[cmd_name].partition(":")
+        if cmd_name in BUILT_IN:
+            module, _, attribute = BUILT_IN[cmd_name].partition(":")
             command: click.Command = getattr(import_module(module), attribute)
             return command
         if cmd_name.startswith("-"):
             return None
-        make = plugins.commands(say, taken=_BUILT_IN).get(cmd_name)
+        make = plugins.commands(say, taken=BUILT_IN).get(cmd_name)
         return make() if make is not None else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line for each command; a broken one's says so."""
         brought = _of_plugins_if_possible()
-        names = sorted([*_BUILT_IN, *brought])
+        names = sorted([*BUILT_IN, *brought])
         width = formatter.width - 6 - max(map(len, names))
         rows = []
         for name in names:
@@ -69,7 +69,7 @@ class _Commands(click.Group):
 
 def _of_plugins_if_possible() -> dict[str, Callable[[], click.Command]]:
     try:
-        return plugins.commands(say, taken=_BUILT_IN)
+        return plugins.commands(say, taken=BUILT_IN)
     except UsageError as error:  # help is what one needs just then
         say(str(error))
         return {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raydp_wrap import sinks
 from raydp_wrap.hookspecs import API
 from raydp_wrap.plugins import State, brought, installed, printable
 
@@ -24,11 +25,15 @@ def plugins(*, as_json: bool) -> None:
 
     RAYDP_WRAP_PLUGINS picks them by name (spark,ray), leaves some out (-spark,-ray), or all (none).
     """
+    from raydp_wrap.cli.app import BUILT_IN  # noqa: PLC0415 - which imports this one
+
     registry = installed()
+    registry.problems.clear()  # all of it is in the list
     problems = [*registry.broken, *registry.missing]
+    taken = {"sinks": sinks.schemes(), "commands": BUILT_IN}
     names: dict[str, dict[str, list[str]]] = {plugin.name: {} for plugin in registry.plugins}
     for word, hook in _BRINGS.items():
-        for name, one in brought(hook, problems.append).items():
+        for name, one in brought(hook, problems.append, taken=taken.get(word, ())).items():
             names[one.plugin].setdefault(word, []).append(name)
     rows = [_row(plugin, names[plugin.name]) for plugin in registry.plugins]
     if as_json:

@@ -85,9 +85,7 @@ class Registry:
 
         """
         wanted = choice.parse(os.environ.get(choice.VARIABLE, ""))
-        found: list[EntryPoint] = []
-        if wanted.names or wanted.blocks:
-            found, self.broken = discovery.find()
+        found, self.broken = discovery.find()
         self.problems += self.broken
         # By name: the order of a directory's entries is no order to rely on.
         for entry in sorted(found, key=lambda entry: entry.name):
