@@ -103,10 +103,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, seconds: float, s
     """
     request = urllib.request.Request(url, body, dict(headers), method="POST")  # noqa: S310 - no other scheme gets here
     try:
-        response = _opener(time.monotonic() + seconds).open(request, timeout=seconds)
-        if response is None:  # what the director answers when nobody opens it: a proxy of a strange kind
-            return Answer(Verdict.RETRY_AFTER, "the proxy that the environment names can't be used")
-        with response:
+        with _opener(time.monotonic() + seconds).open(request, timeout=seconds) as response:
             return _judge(response, secrets)
     except urllib.error.URLError as error:
         return Answer(Verdict.RETRY_AFTER, _why(error.reason))
@@ -147,7 +144,7 @@ def _judge(response: http.client.HTTPResponse, secrets: Iterable[str]) -> Answer
 def _beginning(response: http.client.HTTPResponse) -> bytes:
     found = b""
     try:
-        while len(found) < _READ and (piece := response.read1(_READ - len(found))):
+        while piece := response.read1(_READ - len(found)):
             found += piece
     except (OSError, http.client.HTTPException, ValueError):
         pass  # cut off, late, or garbage: the status has said what counts

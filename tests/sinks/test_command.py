@@ -7,6 +7,8 @@ import os
 import shlex
 import signal
 import sys
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +19,9 @@ from raydp_wrap.backend import Answer, Verdict
 from raydp_wrap.errors import UsageError
 from raydp_wrap.model import TerminalState
 from raydp_wrap.outcome import to_dict
+from raydp_wrap.process import News
 from raydp_wrap.sinks import canonical, parse
-from raydp_wrap.sinks.command import Command
+from raydp_wrap.sinks.command import Command, _follow, _pipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +36,8 @@ VARIABLES = (
 SHOW = """
 import json, os, sys
 found = {"stdin": sys.stdin.buffer.read().decode(), "cwd": os.getcwd(), "argv": sys.argv[2:]}
-found["env"] = {k: os.fsencode(v).decode(errors="replace") for k, v in os.environ.items() if k.startswith("RAYDP_WRAP_")}
+env = {os.fsencode(k).decode(): os.fsencode(v).decode(errors="replace") for k, v in os.environ.items()}
+found["env"] = {k: v for k, v in env.items() if k.startswith("RAYDP_WRAP_")}
 with open(sys.argv[1], "w", encoding="utf-8") as file:
     json.dump(found, file)
 """
@@ -141,6 +145,28 @@ def test_what_it_echoes_of_its_arguments_is_hidden() -> None:
     sink = Command("sh -c 'echo \"$@ ${0#x}\"; exit 1' /a/path 'Bearer hunter2xyz' /b/path")
     sink.check()
     assert sink.deliver(report()).text == "it exited with 1: … /b/path /a/path"
+
+
+def test_its_last_words_are_read_when_they_come_with_its_end() -> None:
+    with _pipe() as (ours, theirs):
+
+        class Ending:
+            def fileno(self) -> int:
+                return ready
+
+            def read(self) -> SimpleNamespace:
+                os.write(theirs, b"last words")
+                return SimpleNamespace(news=News.ENDED)
+
+            def wait(self) -> str:
+                return "record"
+
+        ready = os.memfd_create("always readable")
+        try:
+            assert _follow(Ending(), ours, time.monotonic() + 60) == ("record", b"last words")  # type: ignore[arg-type]
+        finally:
+            os.close(ready)
+            os.close(theirs)
 
 
 def test_one_that_does_not_read_keeps_nobody_waiting() -> None:

@@ -165,6 +165,22 @@ def test_what_is_planted_after_the_check_is_replaced_and_its_target_untouched(tm
 
 
 @pytest.mark.requirement("fault-40")
+def test_what_is_planted_at_the_last_moment_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").write_text("mine")
+    sink = checked(tmp_path / "r")
+
+    def plant(*_: object, **__: object) -> None:
+        (tmp_path / _temporary("s-1/0")).symlink_to("mine")
+        raise FileNotFoundError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("raydp_wrap.sinks.file.os.unlink", plant)
+        assert sink.deliver(report()).verdict is Verdict.RETRY_AFTER
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert sink.deliver(report()) == ACCEPTED
+
+
+@pytest.mark.requirement("fault-40")
 def test_a_directory_in_its_place_is_tried_again_and_left(tmp_path: Path) -> None:
     sink = checked(tmp_path / "r")
     (tmp_path / "r").mkdir()

@@ -124,6 +124,7 @@ def test_what_was_joined_is_split_again(parts: list[tuple[str, str]]) -> None:
         ("webhook:https://u:12/hunter2@h/x", "webhook:…"),
         ("webhook:https://u:hunter2/x@h/y", "webhook:…"),
         ("webhook:hunter2", "webhook:…"),
+        ("webhook:https://hunter2!/y", "webhook:…"),
         ("ray:", "ray:"),
         ("ray:hunter2", "ray:…"),
         ("ray:http://u:hunter2@head:8265", "ray:http://head:8265"),

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -25,11 +26,10 @@ from raydp_wrap.backend import Answer, Verdict
 from raydp_wrap.errors import UsageError
 from raydp_wrap.outcome import to_dict
 from raydp_wrap.sinks import canonical, parse
-from raydp_wrap.sinks.exchange import seconds_of
+from raydp_wrap.sinks.exchange import _Timed, seconds_of
 from raydp_wrap.sinks.webhook import SECRET_FILE, Webhook
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.requirement("sink-4.2")
@@ -269,7 +269,19 @@ def test_an_answer_that_trickles_is_not_waited_for(head: bytes, drop: bytes) -> 
     with Receiver(b"") as server:
         server._answers = [server.trickle(head, drop)]
         answer = hasty(server.url).deliver(report())
-    assert answer.verdict is (Verdict.REJECTED if b"407" in head else RETRY)
+    refused = Answer(Verdict.REJECTED, "it answered 407")
+    assert answer == (refused if b"407" in head else Answer(RETRY, "it did not answer in time"))
+
+
+@pytest.mark.requirement("fault-31")
+def test_each_read_has_only_the_time_that_is_left() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(1000)
+        theirs.sendall(b"x")
+        with _Timed(ours, time.monotonic() + 60) as timed:
+            assert timed.read(5) == b"x"
+            assert ours.gettimeout() <= 60
 
 
 @pytest.mark.requirement("fault-31")
@@ -355,7 +367,9 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
     assert proxy.requests[0].line == "POST http://receiver.invalid/x HTTP/1.1"
 
 
-@pytest.mark.parametrize("proxy", ["ftp://hunter2@h:1", "://hunter2", "http://u:hunter2@no-such-host.invalid:1", "//"])
+@pytest.mark.parametrize(
+    "proxy", ["http:/hunter2", "ftp://hunter2@h:1", "://hunter2", "http://u:hunter2@no-such-host.invalid:1", "//"]
+)
 def test_a_useless_proxy_is_no_end(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("http_proxy", proxy)
     answer = Webhook("http://receiver.invalid/x").deliver(report())
@@ -449,7 +463,7 @@ SPOILS: list[Callable[[Path], object]] = [
     lambda path: path.write_bytes(b""),
     lambda path: path.write_bytes(b"\n"),
     lambda path: path.write_bytes(b"whsec_\n"),
-    lambda path: path.write_bytes(b"whsec_hunter2!"),
+    lambda path: path.write_bytes(b"whsec_hunter22!!!!"),
     lambda path: path.write_bytes(b"x" * 5000),
     lambda path: path.chmod(0o640),
     lambda path: path.chmod(0o604),
@@ -473,6 +487,7 @@ def test_a_secret_that_cannot_be_used_is_refused_and_nothing_is_sent_unsigned(
         answer = checked.deliver(report())
     assert answer == Answer(RETRY, str(caught.value))
     assert str(secret) in answer.text
+    assert ("is not a file" in answer.text) is (secret.is_dir() or secret.is_fifo())
     assert "hunter2" not in answer.text
     assert server.requests == []
 
