@@ -106,7 +106,7 @@ def test_what_a_hook_prints_is_not_on_stdout(site: Path, capsys: pytest.CaptureF
 class TestBuildLaunch:
     """``raydp_wrap_build_launch``: the first that answers counts."""
 
-    @pytest.mark.requirement("hook-build_launch")
+    @pytest.mark.requirement("hook-build-launch")
     def test_the_first_that_answers_counts(self, site: Path, capsys: pytest.CaptureFixture[str]) -> None:
         plugin(site, "a", hook("build_launch(tool, argv, env)", "argv.append('spoilt')\nenv.clear()"))
         body = "return Launch((tool, *argv), env=env) if tool == 'tool' else None"
@@ -115,7 +115,7 @@ class TestBuildLaunch:
         assert plugins.build_launch("tool", ["x"], {"y": "z"}) == Launch(("tool", "x"), env={"y": "z"})
         assert capsys.readouterr().err == ""
 
-    @pytest.mark.requirement("hook-build_launch", "plugin-3.4", "fault-35")
+    @pytest.mark.requirement("hook-build-launch", "plugin-3.4", "fault-35")
     @pytest.mark.parametrize(
         "body", FAULTS | {"return ['sh']": "is not heeded in raydp_wrap_{}: it answered with list"}
     )
@@ -128,7 +128,7 @@ class TestBuildLaunch:
         words = (FAULTS | {"return ['sh']": "is not heeded in raydp_wrap_{}: it answered with list"})[body]
         assert told[0].startswith(f"plugin 'a' {words.format('build_launch')}")
 
-    @pytest.mark.requirement("hook-build_launch")
+    @pytest.mark.requirement("hook-build-launch")
     @pytest.mark.parametrize("error", ["UsageError('do it so')", "PluginError('do it so')"])
     def test_what_it_says_of_the_request_is_passed_on(self, site: Path, error: str) -> None:
         plugin(site, "a", f"from raydp_wrap.errors import *\n{hook('build_launch()', f'raise {error}')}")
@@ -136,7 +136,7 @@ class TestBuildLaunch:
         with pytest.raises((UsageError, PluginError), match=r"^do it so$"):
             plugins.build_launch("tool", [], {})
 
-    @pytest.mark.requirement("hook-build_launch")
+    @pytest.mark.requirement("hook-build-launch")
     def test_nobody_knows_the_tool(self, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         plugin(site, "a", hook("build_launch()", "return None"))
         monkeypatch.setenv("RAYDP_WRAP_PLUGINS", "a")
@@ -146,7 +146,7 @@ class TestBuildLaunch:
         with pytest.raises(PluginError, match="no installed plugin knows tool: pip install raydp-wrap-spark"):
             plugins.build_launch("tool", [], {})
 
-    @pytest.mark.requirement("hook-build_launch")
+    @pytest.mark.requirement("hook-build-launch")
     def test_those_that_might_have_known_are_named(self, site: Path, capsys: pytest.CaptureFixture[str]) -> None:
         plugin(site, "a", hook("build_launch()", "raise ValueError('at work')"))
         plugin(site, "b", "raise ValueError('at import')")
@@ -158,7 +158,7 @@ class TestBuildLaunch:
 class TestEditLaunch:
     """``raydp_wrap_edit_launch``: each is given what the one before it made."""
 
-    @pytest.mark.requirement("hook-edit_launch", "plugin-3.4")
+    @pytest.mark.requirement("hook-edit-launch", "plugin-3.4")
     def test_one_after_the_other(self, site: Path) -> None:
         for name in ("a", "c"):
             body = f"return replace(launch, argv=(*launch.argv, submission.name, '{name}'))"
@@ -169,7 +169,7 @@ class TestEditLaunch:
         assert edited == Launch(("true", "name", "a", "name", "c"), settings={"sinks": "x"})
         assert told == []
 
-    @pytest.mark.requirement("hook-edit_launch", "fault-35")
+    @pytest.mark.requirement("hook-edit-launch", "fault-35")
     @pytest.mark.parametrize(
         "body",
         [
