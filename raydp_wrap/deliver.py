@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.process import parse_record
 from raydp_wrap.repair import decide_by
 from raydp_wrap.reporter import report
+from raydp_wrap.runs import Run
 from raydp_wrap.store import Store
 
 __all__ = ["main"]
@@ -18,21 +18,23 @@ __all__ = ["main"]
 _PATIENCE = 10.0
 
 
-def main(directory: str) -> None:
-    """Decide how the run in DIRECTORY ended, by the exit record on stdin, and tell its sinks.
+def main(path: str) -> None:
+    """Decide how the run in the directory PATH ended, by the exit record on stdin, and tell its sinks.
 
     What can't be done now is left, record and all, for ``raydp-wrap deliver``.
     """
-    run = Path(directory)
+    directory = Path(path)
     try:
         record = parse_record(sys.stdin.buffer.read(), "the guard's record")
-        with Store(run.parent.parent) as store:
-            submission = store.submission(run.name)
+        with Store(directory.parent.parent) as store:
+            submission = store.submission(directory.name)
             if submission is None:
-                sys.exit(f"raydp-wrap: the store doesn't know the submission {run.name}.")
-            concluded = decide_by(record, store, submission, _tell)
+                sys.exit(f"raydp-wrap: the store doesn't know the submission {directory.name}.")
+            # Its guard may hold the lock for a moment yet: to delete is all that is left to do with the run.
+            run = Run(directory, -1)
+            concluded = decide_by(record, store, submission, _tell, make_room=run.make_room)
             if concluded.stored:
-                shutil.rmtree(run, ignore_errors=True)
+                run.remove()
             report(concluded, lambda text: sinks.parse(text, plugins.sinks(_tell)).sink, _PATIENCE, _tell)
     except RaydpWrapError as error:
         sys.exit(f"raydp-wrap: {error}")

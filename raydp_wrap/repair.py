@@ -25,11 +25,18 @@ __all__ = ["decide_by", "repair"]
 
 
 def decide_by(
-    record: ExitRecord, store: Store, submission: Submission, tell: Callable[[str], None], *, claim: bool = True
+    record: ExitRecord,
+    store: Store,
+    submission: Submission,
+    tell: Callable[[str], None],
+    *,
+    make_room: Callable[[], bool],
+    claim: bool = True,
 ) -> Concluded:
     """Decide how SUBMISSION, whose owner is dead, ended by its exit RECORD, unless that has been decided."""
     more = plugins.evidence(submission, record, tell)
-    return _concluded(store, submission, from_record(record, submission, more=more), tell, claim=claim)
+    outcome = from_record(record, submission, more=more)
+    return _concluded(store, submission, outcome, tell, make_room=make_room, claim=claim)
 
 
 def repair(store: Store, home: Path, tell: Callable[[str], None]) -> list[Outcome]:
@@ -48,32 +55,40 @@ def _repaired(store: Store, home: Path, submission: Submission, tell: Callable[[
     if run is None:
         if Run.exists(home, submission.submission_id):
             return None  # its owner or its guard lives
-        return _lost(store, submission, tell, "its directory is gone")
+        return _lost(store, submission, tell, lambda: False, "its directory is gone")
     with run:
         try:
             record = read_record(run.record)
         except RecordError as error:
-            return _lost(store, submission, tell, str(error))
+            return _lost(store, submission, tell, run.make_room, str(error))
         if record is None or record.identity != submission.submission_id:
-            outcome = _lost(store, submission, tell)
+            outcome = _lost(store, submission, tell, run.make_room)
         else:
-            outcome = decide_by(record, store, submission, tell, claim=False).outcome
+            outcome = decide_by(record, store, submission, tell, make_room=run.make_room, claim=False).outcome
         run.remove()
         return outcome
 
 
-def _lost(store: Store, submission: Submission, tell: Callable[[str], None], *remarks: str) -> Outcome:
+def _lost(
+    store: Store, submission: Submission, tell: Callable[[str], None], make_room: Callable[[], bool], *remarks: str
+) -> Outcome:
     swept, clean = sweep(submission.submission_id)
     left = "none that can be seen to carry its mark is left" if clean else "some could not be ended"
     said = (*remarks, f"tree not proven empty: {swept} processes were swept, {left}")
     outcome = without_record(submission, at=time.time(), remarks=said)
-    return _concluded(store, submission, outcome, tell, claim=False).outcome
+    return _concluded(store, submission, outcome, tell, make_room=make_room, claim=False).outcome
 
 
 def _concluded(
-    store: Store, submission: Submission, outcome: Outcome, tell: Callable[[str], None], *, claim: bool
+    store: Store,
+    submission: Submission,
+    outcome: Outcome,
+    tell: Callable[[str], None],
+    *,
+    make_room: Callable[[], bool],
+    claim: bool,
 ) -> Concluded:
-    concluded = conclude(store, submission, outcome, tell, claim=claim)
+    concluded = conclude(store, submission, outcome, tell, make_room=make_room, claim=claim)
     if concluded.decided:
         plugins.event(Event(EventKind.TERMINAL, submission, outcome.attempt, time.time(), concluded.outcome), tell)
     return concluded

@@ -7,6 +7,7 @@ ended them, and whatever became of their pids.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -24,6 +25,8 @@ __all__ = ["Run"]
 
 _RECORD = "exit.json"
 _LOCK = "lock"
+_ROOM = "room"
+_ROOM_SIZE = 256 * 1024
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -54,12 +57,12 @@ class Run:
         try:
             directory.parent.mkdir(mode=0o700, exist_ok=True)
             directory.mkdir(mode=0o700)
+            _reserve(directory / _ROOM)
             lock = os.open(directory / _LOCK, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise
         except OSError as error:
-            with contextlib.suppress(OSError):
-                directory.rmdir()
+            shutil.rmtree(directory, ignore_errors=True)
             raise UsageError(f"{directory} can't be made ({error.strerror}): set RAYDP_WRAP_HOME elsewhere.") from error
         # A repair may have seen the new directory, taken it for an abandoned one, and removed it.
         if not _locked(lock):
@@ -91,6 +94,14 @@ class Run:
         with contextlib.suppress(OSError):
             yield from sorted(os.listdir(home / "run"))
 
+    def make_room(self) -> bool:
+        """Give a full disk back what was reserved for this moment: the outcome needs it now. False: there is none."""
+        try:
+            os.unlink(self.directory / _ROOM)
+        except OSError:
+            return False
+        return True
+
     def remove(self) -> None:
         """Remove the directory: what it held is decided and stored."""
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -106,6 +117,18 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _reserve(path: Path) -> None:
+    """Take the room that the outcome will need, should the disk be full by then."""
+    fd = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, _ROOM_SIZE)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+    finally:
+        os.close(fd)
 
 
 def _locked(fd: int) -> bool:

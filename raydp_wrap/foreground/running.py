@@ -157,7 +157,7 @@ class _Foreground:
         """Store OUTCOME, tell everyone, and remove the run's directory; the outcome that stands."""
         from raydp_wrap.reporter import conclude, report  # noqa: PLC0415 - after the job, not before it
 
-        concluded = conclude(self._store, self._submission, outcome, self._tell)
+        concluded = conclude(self._store, self._submission, outcome, self._tell, make_room=self._run.make_room)
         if concluded.decided:
             self._event(EventKind.TERMINAL, concluded.outcome)
         if concluded.deliveries:

@@ -38,25 +38,41 @@ class Concluded:
 
 
 def conclude(
-    store: Store, submission: Submission, outcome: Outcome, tell: Callable[[str], None], *, claim: bool = True
+    store: Store,
+    submission: Submission,
+    outcome: Outcome,
+    tell: Callable[[str], None],
+    *,
+    make_room: Callable[[], bool],
+    claim: bool = True,
 ) -> Concluded:
     """Make OUTCOME the submission's, unless it has one: then that one stands.
 
-    With CLAIM, what is untold of it is this process's to tell. A store that fails changes nothing of how the
-    job ended: TELL is told, and the sinks are told without it.
+    With CLAIM, what is untold of it is this process's to tell. A store that fails (after MAKE_ROOM has given a
+    full disk some room, too) changes nothing of how the job ended: TELL is told, and the sinks without it.
     """
-    claimer = Claimer.of_this_process()
     try:
         try:
-            deliveries = store.finish(outcome, claimer=claimer if claim else None, lease=LEASE)
-            return Concluded(outcome, deliveries if claim else (), store)
-        except AlreadyDecidedError as error:
-            untold = store.claim(claimer, submission_id=outcome.submission_id, lease=LEASE) if claim else ()
-            return Concluded(error.outcome or outcome, untold, store, decided=False)
+            return _stored(store, outcome, claim=claim)
+        except StoreError:
+            if not make_room():
+                raise
+            return _stored(store, outcome, claim=claim)
     except StoreError as error:
         tell(f"the outcome could not be stored, it is {outcome.state.value}: {error}")
         unstored = Unstored(submission, outcome)
-        return Concluded(outcome, unstored.claim(claimer) if claim else (), unstored, stored=False)
+        deliveries = unstored.claim(Claimer.of_this_process()) if claim else ()
+        return Concluded(outcome, deliveries, unstored, stored=False)
+
+
+def _stored(store: Store, outcome: Outcome, *, claim: bool) -> Concluded:
+    claimer = Claimer.of_this_process()
+    try:
+        deliveries = store.finish(outcome, claimer=claimer if claim else None, lease=LEASE)
+        return Concluded(outcome, deliveries if claim else (), store)
+    except AlreadyDecidedError as error:
+        untold = store.claim(claimer, submission_id=outcome.submission_id, lease=LEASE) if claim else ()
+        return Concluded(error.outcome or outcome, untold, store, decided=False)
 
 
 def report(

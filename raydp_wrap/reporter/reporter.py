@@ -196,7 +196,9 @@ class Reporter:
             return
         for delivery in waiting:
             state = delivery.outcome.state
-            told = Told(delivery.submission_id, delivery.sink, state, DeliveryStatus.PENDING, "there was no time for it")
+            told = Told(
+                delivery.submission_id, delivery.sink, state, DeliveryStatus.PENDING, "there was no time for it"
+            )
             self._told.setdefault((delivery.submission_id, delivery.sink), told)
         try:
             self._outbox.release(list(waiting))
