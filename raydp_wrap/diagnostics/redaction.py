@@ -12,6 +12,7 @@ __all__ = ["redact"]
 _HIDDEN = "***"
 _NOTHING = {"", "None", "null", _HIDDEN}
 _LONGEST_NOTHING = 4
+_PASSES = 3
 
 _WORDS = r"passw(?:or)?d|passphrase|pwd|token(?!iz)|secret|credential|access[._-]?key|api[._-]?key|private[._-]?key"
 _PARTS = "|".join(
@@ -69,10 +70,20 @@ def redact(text: str) -> str:
         low = line.lower()
         # Most lines hold nothing of it, and this finds out far sooner than the pattern does.
         if any(sign in low for sign in _SIGNS):
-            scanned = _Line(line)
-            lines[number] = scanned.redacted()
-            in_pem = in_pem or scanned.in_pem
+            lines[number], begins_pem = _redacted(line)
+            in_pem = in_pem or begins_pem
     return "\n".join(lines)
+
+
+def _redacted(line: str) -> tuple[str, bool]:
+    """LINE redacted, and whether it begins a private key of several lines."""
+    # What was hidden may have kept an address from being seen as one with a password in it.
+    for _ in range(_PASSES):
+        scanned = _Line(line)
+        before, line = line, scanned.redacted()
+        if line == before:
+            break
+    return line, scanned.in_pem
 
 
 class _Line:

@@ -16,16 +16,22 @@ _LINE = 2000  # characters
 _EXCEPTION = 500
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
-_BREAK = re.compile(rb"[\r\n]")
+_BREAK = re.compile(rb"[\r\n](?=[^\r\n])")
+_BLANK = re.compile(rb"\s")
 
 
-def _whole_lines(output: bytes) -> bytes:
-    """OUTPUT without its first line where that has lost its front: a secret in it has lost its name, too."""
+def _whole(output: bytes) -> bytes:
+    """The last MiB of OUTPUT without the line, or at least the word, that has lost its front.
+
+    A secret in it has lost its name, too.
+    """
     if len(output) < LIMIT:
         return output
     output = output[-LIMIT:]
-    first = _BREAK.search(output)
-    return output[first.end() :] if first and first.end() < len(output) else output[-_LINE // 2 :]
+    if line := _BREAK.search(output):
+        return output[line.end() :]
+    word = _BLANK.search(output)
+    return "…".encode() + output[word.start() if word else 0 :]
 
 
 def _seen(line: str) -> str:
@@ -35,7 +41,7 @@ def _seen(line: str) -> str:
 
 def summary(output: bytes) -> str:
     """The first exception in OUTPUT with its root cause, if there is one, and its last 50 lines."""
-    text = _whole_lines(output).decode(errors="surrogateescape")
+    text = _whole(output).decode(errors="surrogateescape")
     # Redacted while a name still stands before its value, escaped while words still have their boundaries.
     clear = redact("\n".join(map(_seen, text.split("\n"))))
     lines = [shorten(line, _LINE) for line in escape(clear).rstrip().split("\n")]

@@ -31,13 +31,14 @@ _SEPARATOR = re.compile(r"\s*\+-[+-]")
 
 _FRAME = re.compile(r"\s+at (?:async |new )?[^\s(]+ ?\(")
 _JAVA_LINE = re.compile(rf'(?:Exception in thread "[^"]*" )?({_CLASS}(?::\s.*)?)$')
-_IN_LOG_LINE = re.compile(r"(?:^|[\s:(])((?:[a-z_]\w*\.)+[A-Z][\w$]*(?:Exception|Error|Throwable)(?::\s.*)?)$")
+_IN_LOG_LINE = re.compile(r"(?:^|[\s:(])((?:[a-z_]\w*\.)+(?=[A-Z])[\w$]*(?:Exception|Error|Throwable)(?::\s.*)?)$")
 _JAVA_SUFFIX = re.compile(rf"(?:[\w$]+\.)+[\w$]*{_SUFFIX}(?::|$)")
 _THREAD = 'Exception in thread "'
 _CAUSED = "Caused by: "
 _DRIVER = "Driver stacktrace:"
 _JVM = "JVM stacktrace:"
 _MESSAGE = 20  # lines of a Java message that may precede its first frame
+_LONGEST = 250  # characters of a class's name
 
 # What a Ray driver prints for its workers.
 _WORKER = re.compile(r"\((?:[\w.:-]+ ){0,4}pid=\d+(?:, ip=[\w.:]+)?\) ?")
@@ -64,6 +65,10 @@ def first_exception(lines: list[str]) -> Raised | None:
     LINES are of bounded length. Each is looked at a bounded number of times.
     """
     return _Reader(lines).first()
+
+
+def _raised(text: str, root: str | None) -> Raised:
+    return Raised(text, root if root != text else None)
 
 
 def _tidy(text: str) -> str:
@@ -131,8 +136,7 @@ class _Reader:
         if not links:
             return None
         brought = next((link.root for link in reversed(links) if link.root), None)
-        root = brought or links[0].text
-        return Raised(links[-1].text, root if root != links[-1].text else None)
+        return _raised(links[-1].text, brought or links[0].text)
 
     def linked(self) -> bool:
         """Step over a link between two exceptions, if this is one."""
@@ -165,7 +169,7 @@ class _Reader:
             return None
         self.at += 1
         text = _tidy(view(line))
-        return Raised(text, self.message(text, group=group, in_java=in_java))
+        return _raised(text, self.message(text, group=group, in_java=in_java))
 
     def message(self, text: str, *, group: bool, in_java: bool) -> str | None:
         """Step over the rest of a message; the root that it tells of."""
@@ -220,7 +224,7 @@ class _Reader:
         match = _JAVA_LINE.match(line)
         if match and (framed or line.startswith(_THREAD) or following.startswith(_CAUSED)):
             return match[1]
-        if match and _JAVA_SUFFIX.match(line) and (_HEADER.search(line) or self.framed_below()):
+        if match and _names_java(line) and (_HEADER.search(line) or self.framed_below()):
             return match[1]
         if framed or _HEADER.search(line):
             match = _IN_LOG_LINE.search(line)
@@ -230,7 +234,7 @@ class _Reader:
     def framed_below(self) -> bool:
         for ahead in range(2, _MESSAGE):
             line = self.line(ahead)
-            if line is None or _JAVA_SUFFIX.match(line) or _HEADER.search(line):
+            if line is None or _names_java(line) or _HEADER.search(line):
                 return False
             if _FRAME.match(line):
                 return True
@@ -253,7 +257,7 @@ class _Reader:
                 if framed or message > _MESSAGE or line in _LINKS:
                     break
             self.at += 1
-        return Raised(_tidy(text), root)
+        return _raised(_tidy(text), root)
 
     def python_in_java(self, text: str) -> str | None:
         """Step over the line that says TEXT; the root of the Python traceback that begins on it."""
@@ -262,6 +266,10 @@ class _Reader:
             return None
         nested = self.chain(in_java=True)
         return nested.innermost if nested else None
+
+
+def _names_java(line: str) -> bool:
+    return _JAVA_SUFFIX.match(line[:_LONGEST]) is not None
 
 
 def _undrawn(line: str) -> str:
