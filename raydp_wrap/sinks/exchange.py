@@ -67,7 +67,11 @@ def _connecting(kind: type[http.client.HTTPConnection], deadline: float) -> Call
     return connect
 
 
-class _Http(urllib.request.HTTPHandler):
+class _Timely(urllib.request.AbstractHTTPHandler):
+    """Both schemes, for a proxy may want another than the URL; certificates are loaded for who needs them."""
+
+    http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
+
     def __init__(self, deadline: float) -> None:
         super().__init__()
         self._deadline = deadline
@@ -75,22 +79,15 @@ class _Http(urllib.request.HTTPHandler):
     def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(_connecting(http.client.HTTPConnection, self._deadline), request)
 
-
-class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, deadline: float) -> None:
-        self._tls = ssl.create_default_context()
-        super().__init__(context=self._tls)
-        self._deadline = deadline
-
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         connect = _connecting(http.client.HTTPSConnection, self._deadline)
-        return self.do_open(connect, request, context=self._tls)
+        return self.do_open(connect, request, context=ssl.create_default_context())
 
 
 def _opener(deadline: float) -> urllib.request.OpenerDirector:
     # Put together by hand: the usual one follows redirects, and opens file: and ftp: where it is led to.
     opener = urllib.request.OpenerDirector()
-    for handler in (urllib.request.ProxyHandler(), _Http(deadline), _Https(deadline)):
+    for handler in (urllib.request.ProxyHandler(), _Timely(deadline)):
         opener.add_handler(handler)
     return opener
 

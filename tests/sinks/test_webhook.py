@@ -268,7 +268,7 @@ BAD_HEAD = b"HTTP/1.1 400 Bad\r\nContent-Length: 10000000000\r\n\r\n"
 def test_an_answer_that_trickles_is_not_waited_for(head: bytes, drop: bytes) -> None:
     with Receiver(b"") as server:
         server._answers = [server.trickle(head, drop)]
-        answer = hasty(server.url).deliver(report())
+        answer = hasty(server.url, 1.0 if b"407" in head else 0.4).deliver(report())
     refused = Answer(Verdict.REJECTED, "it answered 407")
     assert answer == (refused if b"407" in head else Answer(RETRY, "it did not answer in time"))
 
@@ -282,6 +282,8 @@ def test_each_read_has_only_the_time_that_is_left() -> None:
         with _Timed(ours, time.monotonic() + 60) as timed:
             assert timed.read(5) == b"x"
             assert ours.gettimeout() <= 60
+        with _Timed(ours, time.monotonic() - 1) as late, pytest.raises(TimeoutError):
+            late.read(1)
 
 
 @pytest.mark.requirement("fault-31")
@@ -295,7 +297,7 @@ def test_a_server_that_hangs_is_not_waited_for() -> None:
 def test_a_late_refusal_still_counts_whatever_becomes_of_its_body() -> None:
     with Receiver(b"") as server:
         server._answers = [server.trickle(BAD_HEAD, b"x")]
-        answer = hasty(server.url).deliver(report())
+        answer = hasty(server.url, 1.0).deliver(report())
     assert answer.verdict is Verdict.REJECTED
     assert re.fullmatch("it answered 400: x+", answer.text)
 
