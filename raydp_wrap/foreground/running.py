@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from raydp_wrap.backend import Sink
     from raydp_wrap.foreground.policy import Policy
     from raydp_wrap.model import Launch, Outcome
 
@@ -161,13 +162,8 @@ class _Foreground:
         if concluded.decided:
             self._event(EventKind.TERMINAL, concluded.outcome)
         if concluded.deliveries:
-            report(
-                concluded,
-                lambda text: sinks.parse(text, plugins.sinks()).sink,
-                self._policy.report_timeout,
-                self._tell,
-                interrupt=(self._signals.fileno(), self._stopped),
-            )
+            interrupt = (self._signals.fileno(), self._stopped)
+            report(concluded, _sink, self._policy.report_timeout, self._tell, interrupt=interrupt)
         if concluded.stored:
             self._run.remove()
         return concluded.outcome
@@ -178,6 +174,10 @@ class _Foreground:
         while (got := self._signals.read()) is not None:
             wanted = wanted or got.signal in (*STOPS, signal.SIGHUP, signal.SIGQUIT)
         return wanted
+
+
+def _sink(text: str) -> Sink:
+    return sinks.parse(text, plugins.sinks()).sink
 
 
 def _new_run(place: Path) -> Run:

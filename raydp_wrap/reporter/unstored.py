@@ -22,19 +22,19 @@ class Unstored:
     """One outcome's reports, as long as this process lives. The keys are those the store would give."""
 
     def __init__(self, submission: Submission, outcome: Outcome) -> None:
-        self._due = {
-            Delivery(outcome.submission_id, sink, delivery_key(outcome.submission_id, position), 0, "", outcome): 0.0
+        self._due = [
+            (0.0, Delivery(outcome.submission_id, sink, delivery_key(outcome.submission_id, position), 0, "", outcome))
             for position, sink in enumerate(dict.fromkeys(submission.sinks), start=1)
-        }
+        ]
 
     def claim(
         self, claimer: Claimer, *, submission_id: str | None = None, lease: float = 30.0, retry_failed: bool = False
     ) -> list[Delivery]:
         """All that are due."""
         del claimer, submission_id, lease, retry_failed  # there is one of each
-        found = [delivery for delivery, at in self._due.items() if at <= time.time()]
-        for delivery in found:
-            del self._due[delivery]
+        now = time.time()
+        found = [delivery for at, delivery in self._due if at <= now]
+        self._due = [(at, delivery) for at, delivery in self._due if at > now]
         return found
 
     def settle(
@@ -43,13 +43,13 @@ class Unstored:
         """Keep what is to be tried again."""
         del error
         if status is DeliveryStatus.PENDING:
-            self._due[replace(delivery, tries=delivery.tries + 1)] = next_try_at or 0.0
+            self._due.append((next_try_at or 0.0, replace(delivery, tries=delivery.tries + 1)))
         return True
 
     def release(self, deliveries: Iterable[Delivery]) -> None:
         """Let them be."""
-        self._due.update(dict.fromkeys(deliveries, 0.0))
+        self._due += [(0.0, delivery) for delivery in deliveries]
 
     def next_due(self) -> float | None:
         """When the next is to be tried again."""
-        return min(self._due.values(), default=None)
+        return min((at for at, _ in self._due), default=None)
