@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -46,7 +47,7 @@ setup(
     ext_modules=[
         Extension(
             GUARD,
-            sources=["csrc/guard/main.c", "csrc/guard/tree.c", "csrc/guard/record.c"],
+            sources=sorted(glob("csrc/guard/*.c")),
             depends=["csrc/guard/guard.h", "csrc/sys.h", "csrc/child.h", "csrc/raydp_proc.h"],
         )
     ],

@@ -8,10 +8,11 @@
 enum { /* from the kernel's headers, which pull in libc's where both are wanted */
     G_EPERM = 1, G_ESRCH = 3, G_EINTR = 4, G_EIO = 5, G_ECHILD = 10, G_EAGAIN = 11, G_EINVAL = 22,
     G_EPIPE = 32, G_ECONNRESET = 104,
+    G_SIG_SETMASK = 2,
     G_SIGINT = 2, G_SIGQUIT = 3, G_SIGKILL = 9, G_SIGTERM = 15, G_SIGCHLD = 17, G_SIGCONT = 18,
     G_AT_FDCWD = -100,
     G_O_WRONLY = 1, G_O_RDWR = 2, G_O_CREAT = 0x40, G_O_EXCL = 0x80, G_O_CLOEXEC = 0x80000,
-    G_POLLIN = 1, G_POLLOUT = 4, G_POLLHUP = 0x10, G_POLLRDHUP = 0x2000
+    G_POLLIN = 1, G_POLLOUT = 4, G_POLLRDHUP = 0x2000
 };
 #if defined(__x86_64__)
 enum { G_O_DIRECTORY = 0x10000, G_O_NOFOLLOW = 0x20000 };
@@ -21,6 +22,84 @@ enum { G_O_DIRECTORY = 0x4000, G_O_NOFOLLOW = 0x8000 };
 
 void *memset(void *to, int byte, size_t n);
 void *memcpy(void *to, const void *from, size_t n);
+
+/* Without it the compiler would reach for another file's data through a table that only a loader fills in. */
+#pragma GCC visibility push(hidden)
+
+enum { G_CONNECTIONS = 4 };
+#define G_NEVER INT64_MAX
+
+/* What the guard knows; one file each has its own beside it. */
+struct g_state {
+    rd_guard_config cfg;
+    rd_record rec;
+    char *const *argv;    /* after the guard's own name and descriptor */
+    char *const *env;
+    int32_t self, driver;
+    int life, signals, owner, cgroup;
+    int conn[G_CONNECTIONS];
+    int owner_dead, driver_reaped, leads_group, killing, done, no_more;
+    int unsent;           /* the owner, which doesn't read, has yet to be told of the end */
+    int32_t record_errno, record_retried;
+    int64_t started, kill_at, pending_at, active_at, start_at;
+    int64_t oom_before;
+    int alive, foreign, unlisted; /* of the last look at what is left */
+};
+extern struct g_state g;
+
+/* time.c: nanoseconds. */
+int64_t g_now(void);  /* never earlier than a moment known to have come */
+int64_t g_wall(void);
+void g_has_come(int64_t at);
+
+/* tell.c: what came of it, as sendto has it. */
+long g_send(int fd, const rd_guard_tell *t);
+int g_is_broken(long sent);
+rd_guard_tell *g_new_tell(uint32_t type);
+long g_tell_all(const rd_guard_tell *t);
+long g_tell(uint32_t type);
+int g_tell_end(void); /* 0 while the owner doesn't read */
+
+/* cgroup.c: g.cgroup, or nothing where there is none. */
+void g_cgroup_make(void);
+void g_cgroup_kill(void);
+void g_cgroup_remove(void);
+
+/* start.c */
+int g_above_streams(long fd);
+__attribute__((noreturn)) void g_start_failed(int stage, long err);
+void g_start_driver(void);
+void g_start_delivery(void);
+
+/* ladder.c */
+int g_stop_signal(void);
+void g_signal_driver(int sig);
+void g_signal_group(int sig);
+void g_ask_others(void);
+void g_unmark_told(int32_t pid);
+void g_kill_round(void);
+int g_driver_is_zombie(void);
+void g_begin_stop(int cause, int sig, int64_t grace, int32_t pid, uint32_t uid, const char *label);
+
+/* reap.c: 1 when nobody is left, 0 when somebody is, or -errno. */
+int g_reap_all(void);
+int g_reap_patiently(void);
+void g_fill_usage(rd_exit *e, const struct rd_krusage *ru);
+
+/* end.c */
+void g_note_error(long err);
+__attribute__((noreturn)) void g_leave(int code);
+__attribute__((noreturn)) void g_give_up(long err);
+void g_look(void); /* after every event */
+
+/* listen.c */
+void g_owner_died(void);
+int g_receive(int fd); /* one datagram: 1 read, 0 none, -1 the peer is gone */
+void g_accept_one(void);
+void g_read_signals(void);
+
+/* loop.c */
+__attribute__((noreturn)) void g_loop(void);
 
 /* tree.c: the guard's direct children. Their pids are ours until we reap them, so a signal to
  * one can't hit a stranger; what is deeper comes to us, the subreaper, as its parents die. */
@@ -32,6 +111,8 @@ int32_t g_group_of(int32_t pid);
 int g_record_write(int dir, const char *name, const rd_guard_config *cfg, const rd_record *r, int32_t *first_error);
 int g_record_memfd(const rd_guard_config *cfg, const rd_record *r);
 int64_t g_oom_kills(int fd); /* the counter, or -1 */
+
+#pragma GCC visibility pop
 
 /* All signals are blocked, so EINTR is nobody's will: it is retried, but not for ever. */
 enum { G_EINTR_MAX = 1000 };

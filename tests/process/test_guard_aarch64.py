@@ -33,7 +33,7 @@ def guard_flags() -> list[str]:
 
 def build(csrc: Path, out: Path) -> Path:
     need(shutil.which(COMPILER), f"needs {COMPILER}")
-    sources = [str(csrc / "guard" / name) for name in ("main.c", "tree.c", "record.c")]
+    sources = sorted(str(path) for path in (csrc / "guard").glob("*.c"))
     subprocess.run([COMPILER, *guard_flags(), "-Werror", "-o", str(out), *sources], check=True)
     return out
 

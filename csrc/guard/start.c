@@ -1,0 +1,165 @@
+/* Starting a command: the driver, and the delivery. */
+#include "../child.h"
+#include "guard.h"
+
+static char driver_stack[16 * 1024] __attribute__((aligned(16)));
+
+static void reap_pid(int32_t pid)
+{
+    struct rd_ksiginfo info;
+    long ret;
+    G_RETRY(ret, rd_sys5(__NR_waitid, RD_P_PID, pid, &info, RD_WEXITED | RD_WALL, 0));
+    (void)ret;
+}
+
+static int spawn(struct rd_plan *plan, int cgroup)
+{
+    unsigned long flags = RD_CLONE_VM | RD_CLONE_VFORK | G_SIGCHLD;
+    char *top = driver_stack + sizeof driver_stack;
+    int32_t pipe[2] = {-1, -1};
+    long pid = -1;
+
+    plan->started = plan->stage = plan->err = 0;
+    plan->error_pipe = -1;
+    plan->cgroup_fd = -1;
+    if (plan->flags & RD_ERROR_PIPE) { /* emulated vfork: see rd_spawn */
+        long ret = rd_sys2(__NR_pipe2, pipe, G_O_CLOEXEC);
+        if (ret < 0)
+            return (int)ret;
+        plan->error_pipe = pipe[1];
+    }
+    if (cgroup >= 0) {
+        struct rd_clone_args args = {
+            .flags = RD_CLONE_VM | RD_CLONE_VFORK | RD_CLONE_INTO_CGROUP,
+            .exit_signal = G_SIGCHLD,
+            .stack = (uint64_t)(uintptr_t)driver_stack,
+            .stack_size = sizeof driver_stack - 2 * sizeof(void *),
+            .cgroup = (uint64_t)cgroup,
+        };
+        pid = rd_clone3_call(&args, sizeof args, top, rd_child_main, plan);
+        if (pid > 0 && !plan->started && !(plan->flags & RD_ERROR_PIPE)) {
+            reap_pid((int32_t)pid); /* killed at its birth: see clone_anywhere in spawn.c */
+            pid = -1;
+        }
+        if (pid < 0)
+            plan->cgroup_fd = cgroup; /* no clone3 here: the child moves itself */
+    }
+    if (pid < 0)
+        pid = rd_clone_call(flags, top, 0, rd_child_main, plan);
+    if (pipe[0] >= 0) {
+        int32_t told[2];
+        rd_close(pipe[1]);
+        long n = 0;
+        if (pid >= 0)
+            G_RETRY(n, rd_sys3(__NR_read, pipe[0], told, sizeof told));
+        if (n == (long)sizeof told) {
+            plan->stage = told[0];
+            plan->err = told[1];
+        }
+        rd_close(pipe[0]);
+    }
+    return (int)pid;
+}
+
+/* 0-2 are the driver's, and closed once it has them; where the owner had one of them closed, what is opened
+ * here must not take its place. */
+int g_above_streams(long fd)
+{
+    if (fd < 0 || fd > 2)
+        return (int)fd;
+    long moved = rd_sys3(__NR_fcntl, fd, 1030 /* F_DUPFD_CLOEXEC */, 3);
+    rd_close((int)fd);
+    return (int)moved;
+}
+
+void g_start_failed(int stage, long err)
+{
+    rd_guard_tell *t = g_new_tell(RD_TELL_START_FAILED);
+    t->stage = stage;
+    t->err = (int32_t)-err;
+    g_tell_all(t);
+    g_cgroup_remove();
+    g_leave(125);
+}
+
+void g_start_driver(void)
+{
+    static struct rd_plan plan;
+    static int32_t map[2 * 32];
+    for (uint32_t i = 0; i < g.cfg.keep_fds_count; i++)
+        map[2 * i] = map[2 * i + 1] = g.cfg.keep_fds[i];
+    plan.flags = g.cfg.spawn_flags;
+    plan.death_signal = G_SIGKILL; /* should the guard be killed, the driver goes with it */
+    plan.parent_pid = g.self;
+    plan.terminal = g.cfg.terminal;
+    plan.group = g.cfg.group;
+    plan.keep_ignored = g.cfg.keep_ignored;
+    plan.executable = g.argv[0];
+    plan.cwd = g.argv[1][0] ? g.argv[1] : 0;
+    plan.argv = g.argv + 2 + g.cfg.deliver_argc;
+    plan.env = g.env;
+    plan.fd_map = map;
+    plan.fd_pairs = g.cfg.keep_fds_count;
+
+    g_cgroup_make();
+    g.oom_before = g_oom_kills(g.cfg.oom_fd);
+    g.started = g_now();
+    g.rec.started_wall_ns = g_wall();
+    int pid = spawn(&plan, g.cgroup);
+    if (pid > 0 && plan.stage == RD_STAGE_CGROUP) { /* can't be entered: do without */
+        reap_pid(pid);
+        g_cgroup_remove();
+        pid = spawn(&plan, -1);
+    }
+    if (pid < 0)
+        g_start_failed(RD_STAGE_CLONE, pid);
+    if (plan.stage) {
+        reap_pid(pid);
+        g_start_failed(plan.stage, -plan.err);
+    }
+    g.driver = g.rec.driver_pid = pid;
+    g.rec.cgroup = g.cgroup >= 0;
+    g.rec.phase = RD_PHASE_RUNNING;
+    long sent = g_tell(RD_TELL_STARTED);
+
+    /* The driver's streams are its own: a reader of its output must see EOF when the job ends, and
+     * a writer to its input EPIPE, without waiting for the guard. */
+    for (int fd = 0; fd <= 2; fd++)
+        rd_close(fd);
+    for (uint32_t i = 0; i < g.cfg.keep_fds_count; i++)
+        rd_close(g.cfg.keep_fds[i]);
+    g.active_at = g.cfg.active_deadline_ns > 0 ? g_later(g.started, g.cfg.active_deadline_ns) : G_NEVER;
+    g.start_at = g.cfg.start_deadline_ns > 0 ? g_later(g.started, g.cfg.start_deadline_ns) : G_NEVER;
+    if (g_is_broken(sent))
+        g_give_up(sent); /* the owner waits for a word that can't be said */
+}
+
+/* The owner is gone and may have reported nothing: start the command it gave for that case, with
+ * the record on its stdin, so that it works on a full disk too. */
+void g_start_delivery(void)
+{
+    static struct rd_plan plan;
+    static int32_t map[6];
+    static char *argv[34];
+    uint32_t argc = g.cfg.deliver_argc;
+    for (uint32_t i = 0; i < argc && i < 33; i++)
+        argv[i] = g.argv[2 + i];
+    /* Our own 0-2 are closed: the next three descriptors opened land there or above, never on a
+     * stranger's, and child.h moves what would collide. */
+    long in = g_record_memfd(&g.cfg, &g.rec);
+    long null = rd_sys4(__NR_openat, G_AT_FDCWD, "/dev/null", G_O_RDWR | G_O_CLOEXEC, 0);
+    if (in < 0)
+        in = null;
+    map[0] = (int32_t)in;
+    map[1] = 0;
+    map[2] = map[4] = (int32_t)null;
+    map[3] = 1;
+    map[5] = 2;
+    plan.flags = RD_NEW_SESSION | (g.cfg.spawn_flags & RD_ERROR_PIPE);
+    plan.executable = argv[0];
+    plan.argv = argv;
+    plan.env = g.env;
+    plan.fd_map = map;
+    plan.fd_pairs = null >= 0 ? 3 : 0;
+    spawn(&plan, -1);
+}
