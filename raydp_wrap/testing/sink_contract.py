@@ -7,7 +7,7 @@ import contextlib
 import json
 import select
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pytest
 
@@ -21,17 +21,22 @@ from raydp_wrap.testing.leftovers import leftovers
 from raydp_wrap.testing.outcomes import a_report, an_outcome, hostile_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from raydp_wrap.model import Report
     from raydp_wrap.testing.calling import Called
 
-__all__ = ["SinkContract"]
-
-Received = tuple["str | None", "Mapping[str, Any]"]
+__all__ = ["SinkContract", "SinkFactory"]
 
 _TOLD = (Verdict.ACCEPTED, Verdict.DUPLICATE)
 _CUT_SHORT = 12
+
+
+class SinkFactory(Protocol):
+    """What makes a sink from the text behind the colon: its class, or a function."""
+
+    def __call__(self, text: str, /) -> Sink:
+        """A new sink. Raises UsageError."""
 
 
 class SinkContract(ABC):
@@ -43,7 +48,7 @@ class SinkContract(ABC):
     """
 
     #: What makes a sink from its text: what the plugin's ``raydp_wrap_sinks`` names, importable by other processes.
-    factory: ClassVar[Callable[[str], Sink]]
+    factory: ClassVar[SinkFactory]
     #: Keys of the outcome that the receiver has no place for.
     omits: ClassVar[frozenset[str]] = frozenset()
     #: A new report replaces the one before: :meth:`received` never yields more than one.
@@ -57,7 +62,7 @@ class SinkContract(ABC):
         raise NotImplementedError("override the fixture sink_text: it returns the text behind the colon")
 
     @abstractmethod
-    def received(self) -> list[Received]:
+    def received(self) -> Sequence[tuple[str | None, Mapping[str, Any]]]:
         """What the receiver has, in order: for each report that it APPLIED its key (None: not kept) and its outcome."""
 
     def break_receiver(self) -> None:
@@ -116,7 +121,7 @@ class SinkContract(ABC):
 
     def test_check_sends_nothing(self, sink_text: str) -> None:
         self.make_sink(sink_text).check()
-        assert self.received() == []
+        assert not self.received()
 
     def test_what_is_kept_is_kept_again(self, sink_text: str) -> None:
         kept = self.kept_text(sink_text)

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,7 +18,7 @@ from raydp_wrap.testing import FaultySink, HttpReceiver, SinkContract
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from raydp_wrap.testing.sink_contract import Received
+Received = list[tuple[str | None, dict[str, Any]]]
 
 pytestmark = [pytest.mark.requirement("plugin-3.2", "plugin-3.7"), pytest.mark.usefixtures("raydp_wrap_home")]
 
@@ -35,7 +35,7 @@ class TestFile(SinkContract):
         self.path.parent.mkdir()
         return "below/outcome.json"
 
-    def received(self) -> list[Received]:
+    def received(self) -> Received:
         try:
             return [(None, json.loads(self.path.read_bytes()))]
         except FileNotFoundError:
@@ -61,7 +61,7 @@ class TestWebhook(SinkContract):
         monkeypatch.setenv("no_proxy", "*")
         return f"{http_receiver.url}hook"
 
-    def received(self) -> list[Received]:
+    def received(self) -> Received:
         assert all("webhook-signature" in request.headers for request in self.receiver.requests)
         return self.receiver.received()
 
@@ -98,7 +98,7 @@ class TestExec(SinkContract):
         monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
         return "'keep it' --whatever"
 
-    def received(self) -> list[Received]:
+    def received(self) -> Received:
         if not self.path.exists():
             return []
         return [(key, outcome) for key, outcome in map(json.loads, self.path.read_bytes().splitlines())]
@@ -124,5 +124,5 @@ class TestFaulty(SinkContract):
     def break_receiver(self) -> None:
         pytest.skip("it does not report what is wrong with its file")
 
-    def received(self) -> list[Received]:
+    def received(self) -> Received:
         return [*FaultySink(f"accept@{self.path}").applied()]

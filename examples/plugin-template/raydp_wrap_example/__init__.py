@@ -1,0 +1,1 @@
+"""An example of a plugin for raydp-wrap, to be copied."""
