@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from raydp_wrap import deliver
-from raydp_wrap.errors import RecordError
+from raydp_wrap.model import Submission
+from raydp_wrap.outcome import never_started
+from raydp_wrap.runs import Run
+from raydp_wrap.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.requirement("guard-2.2")
@@ -37,69 +41,72 @@ class Stdin:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    found = tmp_path / "run"
-    found.mkdir()
-    return found
+def run(tmp_path: Path) -> Iterator[Run]:
+    (tmp_path / "home").mkdir(mode=0o700)
+    with Run.create(tmp_path / "home", "job-1") as run:
+        yield run
 
 
-def given(directory: Path, monkeypatch: pytest.MonkeyPatch, report: Path | None, record: bytes | None = None) -> None:
-    job = {"submission_id": "job-1", "name": "nightly", "report": str(report) if report else None}
-    (directory / "job.json").write_text(json.dumps(job))
+def given(run: Run, monkeypatch: pytest.MonkeyPatch, report: Path | None, record: bytes | None = None) -> None:
+    with Store(run.directory.parent.parent) as store:
+        store.submit(Submission("job-1", "nightly", 1.0, (f"file:{report}",) if report else ()))
     monkeypatch.setattr(sys, "stdin", Stdin(json.dumps(RECORD).encode() if record is None else record))
+    monkeypatch.setattr(deliver, "_PATIENCE", 0.3)
 
 
 def test_it_reports_from_the_record_and_removes_the_run(
-    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given(directory, monkeypatch, tmp_path / "report")
-    deliver.main(str(directory))
+    given(run, monkeypatch, tmp_path / "report")
+    deliver.main(str(run.directory))
     told = json.loads((tmp_path / "report").read_text())
     assert (told["submission_id"], told["name"]) == ("job-1", "nightly")
     # The driver exited with 0 when it was asked to end: no success for all that.
     assert (told["state"], told["reason"], told["exit_code"]) == ("KILLED", "OwnerDied", 143)
-    assert not directory.exists()
+    assert not run.directory.exists()
 
 
-def test_without_a_report_it_removes_the_run(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given(directory, monkeypatch, None)
-    deliver.main(str(directory))
-    assert not directory.exists()
+def test_without_a_sink_it_removes_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(run, monkeypatch, None)
+    deliver.main(str(run.directory))
+    assert not run.directory.exists()
 
 
-def test_what_is_told_already_is_left(tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = '{"submission_id": "job-1", "state": "FAILED"}'
-    (tmp_path / "report").write_text(text)
-    given(directory, monkeypatch, tmp_path / "report")
-    deliver.main(str(directory))
-    assert (tmp_path / "report").read_text() == text
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report"]
+def test_what_is_decided_already_is_told_as_it_is(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(run, monkeypatch, tmp_path / "report")
+    with Store(run.directory.parent.parent) as store:
+        submission = store.submission("job-1")
+        assert submission is not None
+        store.finish(never_started("no", submission, at=1.0))
+    deliver.main(str(run.directory))
+    assert json.loads((tmp_path / "report").read_text())["reason"] == "SubmissionFailed"
 
 
-def test_the_report_of_another_run_is_replaced(
-    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_report_that_cannot_be_written_waits_in_the_outbox(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "report").write_text('{"submission_id": "job-0"}')
-    given(directory, monkeypatch, tmp_path / "report")
-    deliver.main(str(directory))
-    assert json.loads((tmp_path / "report").read_text())["state"] == "KILLED"
-
-
-def test_a_report_that_cannot_be_written_keeps_the_run(
-    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given(directory, monkeypatch, tmp_path / "gone" / "report")
-    with pytest.raises(SystemExit, match="can't be written"):
-        deliver.main(str(directory))
-    assert (directory / "job.json").exists()
+    given(run, monkeypatch, tmp_path / "gone" / "report")
+    deliver.main(str(run.directory))
+    assert "raydp-wrap deliver sends it later" in capsys.readouterr().err
+    with Store(run.directory.parent.parent) as store:
+        assert len(store.undelivered()) == 1
+    assert not run.directory.exists()
 
 
 @pytest.mark.parametrize("record", [b"", b"{}", b"null", b'{"schema": 99}', json.dumps(RECORD).encode()[:-9]])
 def test_a_damaged_record_keeps_the_run(
-    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch, record: bytes
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, record: bytes
 ) -> None:
-    given(directory, monkeypatch, tmp_path / "report", record)
-    with pytest.raises(RecordError):
-        deliver.main(str(directory))
-    assert (directory / "job.json").exists()
+    given(run, monkeypatch, tmp_path / "report", record)
+    with pytest.raises(SystemExit, match="the guard's record"):
+        deliver.main(str(run.directory))
+    assert run.directory.exists()
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.requirement("fault-21")
+def test_a_submission_that_the_store_does_not_know_keeps_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Stdin(json.dumps(RECORD).encode()))
+    with pytest.raises(SystemExit, match="job-1"):
+        deliver.main(str(run.directory))
+    assert run.directory.exists()

@@ -324,5 +324,5 @@ def test_senders_killed_while_they_send(store: Store, home: Path, folder: Path) 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.requirement("store-2.5", "store-2.3")
-def test_300_senders_killed_while_they_send(store: Store, home: Path, folder: Path) -> None:
-    kill_senders(store, home, folder, 300, 3000)
+def test_100_senders_killed_while_they_send(store: Store, home: Path, folder: Path) -> None:
+    kill_senders(store, home, folder, 100, 1000)

@@ -1,0 +1,158 @@
+"""Submissions whose owner and guard are both gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from programs.facts import environment
+from test_deliver import RECORD
+
+from raydp_wrap.model import Reason, Submission, TerminalState
+from raydp_wrap.repair import repair
+from raydp_wrap.runs import Run
+from raydp_wrap.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.requirement("store-2.5")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir(mode=0o700)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    with Store(home) as store:
+        yield store
+
+
+def submitted(store: Store, home: Path, record: bytes | None = None) -> Run:
+    """A submission of id "job-1", and its run, which nobody sees to any more."""
+    run = Run.create(home, "job-1")
+    store.submit(Submission("job-1", "n", 1.0))
+    if record is not None:
+        run.record.write_bytes(record)
+    run.close()
+    return run
+
+
+def as_bytes(**changes: Any) -> bytes:
+    return json.dumps({**RECORD, "cause": 0, "stop_signal": 0, **changes}).encode()
+
+
+def told(store: Store, home: Path) -> list[str]:
+    said: list[str] = []
+    repair(store, home, said.append)
+    return said
+
+
+@pytest.mark.requirement("raydp-7")
+def test_what_the_guard_recorded_is_what_happened(store: Store, home: Path) -> None:
+    run = submitted(store, home, as_bytes(code=9))
+    (outcome,) = repair(store, home, print)
+    assert (outcome.state, outcome.exit_code, outcome.reason) == (TerminalState.FAILED, 9, Reason.APP_FAILED)
+    assert store.outcome("job-1") == outcome
+    assert not run.directory.exists()
+    assert repair(store, home, print) == []
+
+
+def test_without_a_record_the_job_is_lost(store: Store, home: Path) -> None:
+    submitted(store, home)
+    (outcome,) = repair(store, home, print)
+    assert (outcome.state, outcome.reason, outcome.exit_code) == (TerminalState.FAILED, Reason.JOB_LOST, None)
+    assert "both died" in outcome.diagnostics
+    assert list(Run.all(home)) == []
+
+
+@pytest.mark.requirement("fault-19")
+@pytest.mark.parametrize("record", [b"", b"garbage", as_bytes()[:-9], b'{"schema": 99}'], ids=str)
+def test_a_damaged_record_is_kept_and_decides_nothing(store: Store, home: Path, record: bytes) -> None:
+    run = submitted(store, home, record)
+    (outcome,) = repair(store, home, print)
+    assert outcome.reason is Reason.JOB_LOST
+    assert run.record.read_bytes() == record
+    assert any(str(run.record) in sentence for sentence in told(store, home))
+
+
+def test_a_record_of_somebody_else_decides_nothing(store: Store, home: Path) -> None:
+    submitted(store, home, as_bytes(id="job-2"))
+    (outcome,) = repair(store, home, print)
+    assert outcome.reason is Reason.JOB_LOST
+
+
+def test_a_directory_that_is_gone_is_said(store: Store, home: Path) -> None:
+    submitted(store, home).remove()
+    (outcome,) = repair(store, home, print)
+    assert outcome.reason is Reason.JOB_LOST
+    assert "its directory is gone" in outcome.diagnostics
+
+
+@pytest.mark.requirement("fault-2")
+def test_what_lives_of_it_is_ended(store: Store, home: Path) -> None:
+    submitted(store, home)
+    left = subprocess.Popen(["sleep", "1000"], env=environment(RAYDP_WRAP_ATTEMPT_ID="job-1"), start_new_session=True)
+    (outcome,) = repair(store, home, print)
+    assert left.wait(20) == -9
+    assert "1 processes were swept" in outcome.diagnostics
+
+
+def test_one_whose_owner_lives_is_left_alone(store: Store, home: Path) -> None:
+    with Run.create(home, "job-1") as run:
+        store.submit(Submission("job-1", "n", 1.0))
+        assert repair(store, home, print) == []
+        assert run.directory.exists()
+    assert store.outcome("job-1") is None
+
+
+def test_a_directory_that_was_not_yet_used_is_removed(store: Store, home: Path) -> None:
+    Run.create(home, "job-1").close()
+    assert told(store, home) == []
+    assert list(Run.all(home)) == []
+
+
+@pytest.mark.requirement("fault-21")
+def test_a_record_that_no_store_knows_is_kept_and_told_of(store: Store, home: Path) -> None:
+    run = Run.create(home, "job-1")
+    run.record.write_bytes(as_bytes())
+    run.close()
+    (sentence,) = told(store, home)
+    assert "job-1" in sentence
+    assert run.record.exists()
+
+
+def test_what_its_owner_had_no_time_to_remove_is_removed(store: Store, home: Path) -> None:
+    run = submitted(store, home, as_bytes())
+    repair(store, home, print)
+    run = Run.create(home, "job-1")
+    run.record.write_bytes(as_bytes())
+    run.close()
+    assert told(store, home) == []
+    assert not run.directory.exists()
+
+
+@pytest.mark.requirement("raydp-1")
+def test_many_repairs_at_once_decide_once(store: Store, home: Path) -> None:
+    run = submitted(store, home, as_bytes(code=9))
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom raydp_wrap.repair import repair\nfrom raydp_wrap.store import Store\n"
+        "home = Path(sys.argv[1])\nwith Store(home) as store:\n    print(len(repair(store, home, print)))"
+    )
+    several = [
+        subprocess.Popen([sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, env=environment())
+        for _ in range(6)
+    ]
+    outs = [one.communicate(timeout=60)[0] for one in several]
+    assert max(outs) == b"1\n"
+    assert {one.returncode for one in several} == {0}
+    assert store.undecided() == []
+    assert not os.path.exists(run.directory)
