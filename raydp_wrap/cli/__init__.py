@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
     from raydp_wrap.cli.entry import enter  # noqa: PLC0415 - not for --version
 
-    return enter(lambda: _main(arguments))
+    return enter(lambda: _main(arguments), last=argv is None)
 
 
 def _main(arguments: list[str]) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import select
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 from raydp_wrap.cli.messages import explain, report_error, say
@@ -23,19 +23,41 @@ if TYPE_CHECKING:
 __all__ = ["enter", "hold_signals", "leave", "release_if_blocked"]
 
 _LATE = frozenset((signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2))
+# What plugins registered to be done at the end may take this long, in seconds.
+_EXIT_LIMIT = 5.0
 _COERCED = frozenset(("C.UTF-8", "C.utf8", "UTF-8"))
 
 
-def enter(face: Callable[[], int]) -> int:
-    """Run FACE, and return the exit code of the process."""
+def enter(face: Callable[[], int], *, last: bool = False) -> int:
+    """Run FACE, and return the exit code of the process.
+
+    LAST: nothing comes after it but the process's end, and that is made here.
+    """
     code = _entered(face)
-    plugins = sys.modules.get("raydp_wrap.plugins")
-    if plugins is not None and plugins.abandoned():
-        # A plugin's thread that hangs, or prints for ever, can hold up the interpreter's own end or abort it.
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-        os._exit(code)
+    if last:
+        _end(code)
     return code
+
+
+def _end(code: int) -> None:
+    """End the process, or return to have the interpreter tell what can't be written.
+
+    Without taking the interpreter apart, module by module: that costs a tenth of a short run. And a plugin's
+    thread that hangs, or prints for ever, would hold it up or abort it.
+    """
+    plugins = sys.modules.get("raydp_wrap.plugins")
+    try:
+        if plugins is not None and plugins.in_use():
+            plugins.call(atexit._run_exitfuncs, _EXIT_LIMIT)  # noqa: SLF001 - the only way to it
+        else:
+            atexit._run_exitfuncs()  # noqa: SLF001 - the same
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        if sys.stderr is not None and not (plugins is not None and plugins.abandoned()):
+            sys.stderr.flush()
+    except Exception:  # noqa: BLE001 - whatever it is
+        return
+    os._exit(code)
 
 
 def _entered(face: Callable[[], int]) -> int:
@@ -52,6 +74,8 @@ def _entered(face: Callable[[], int]) -> int:
         about = f"{error.filename}: " if error.filename is not None else ""
         say(f"{about}{error.strerror or error}")
     except Exception:  # noqa: BLE001 - a bug of ours must not look like the command's own failure
+        import traceback  # noqa: PLC0415 - for this only
+
         with contextlib.suppress(Exception):
             traceback.print_exc()
     return RaydpWrapError.exit_code

@@ -32,4 +32,4 @@ def submit(tool: str, argv: Sequence[str]) -> int:
 
 def raydp_submit() -> int:
     """``raydp-submit``: the console script."""
-    return enter(lambda: submit("raydp-submit", sys.argv[1:]))
+    return enter(lambda: submit("raydp-submit", sys.argv[1:]), last=True)

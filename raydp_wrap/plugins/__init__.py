@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raydp_wrap.plugins.calls import Result, each, installed, load
+from raydp_wrap.plugins.calls import Result, each, in_use, installed, load
 from raydp_wrap.plugins.hooks import (
     backends,
     brought,
@@ -36,6 +36,7 @@ __all__ = [
     "edit_launch",
     "event",
     "evidence",
+    "in_use",
     "installed",
     "load",
     "printable",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Tell = Callable[[str], None]
     Shape = Callable[[Any], tuple[Any, list[str]]]
 
-__all__ = ["LIMIT", "Result", "each", "installed", "load", "one_by_one"]
+__all__ = ["LIMIT", "Result", "each", "in_use", "installed", "load", "one_by_one"]
 
 #: How long one implementation of a hook may take, in seconds.
 LIMIT = 5.0
@@ -58,6 +58,11 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def in_use() -> bool:
+    """Whether any plugin's code has a place in this process."""
+    return _registry is not None and bool(_registry.loaded)
 
 
 def load(tell: Tell = warn) -> Registry:

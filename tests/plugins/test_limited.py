@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from programs.installed import plugin
 
 import raydp_wrap
 from raydp_wrap.plugins import limited
@@ -142,7 +143,7 @@ def face():
     call(spin, 0.2)
     return 3
 
-sys.exit(enter(face))
+sys.exit(enter(face, last=True))
 """
 
 
@@ -162,3 +163,53 @@ def test_a_child_can_call_though_a_thread_of_its_parent_held_the_lock() -> None:
         if pid == 0:
             os._exit(limited.call(lambda: 7, 60).value or 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+HOLDS_UP = """
+import sys, threading, atexit, time
+from raydp_wrap import plugins
+from raydp_wrap.cli import entry
+entry._EXIT_LIMIT = 0.2
+{body}
+def face():
+    print("ours")
+    plugins.load()
+    return 3
+sys.exit(entry.enter(face, last=True))
+"""
+
+
+@pytest.mark.requirement("fault-35")
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import atexit, threading\natexit.register(threading.Event().wait)",
+        "import atexit, os\n@atexit.register\ndef exit(): raise SystemExit(9)",
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=False).start()",
+    ],
+)
+def test_what_a_plugin_leaves_behind_does_not_hold_up_the_end(tmp_path: Path, source: str) -> None:
+    plugin(tmp_path, "left", source)
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "RAYDP_WRAP_PLUGINS": "left"}
+    command = [sys.executable, "-c", HOLDS_UP.format(body="")]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60, env=env)
+    assert (done.returncode, done.stdout) == (3, b"ours\n")
+
+
+def test_what_is_registered_for_the_end_is_done(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "RAYDP_WRAP_PLUGINS": "none"}
+    body = f"atexit.register(lambda: open({str(tmp_path / 'done')!r}, 'w').close())"
+    command = [sys.executable, "-c", HOLDS_UP.format(body=body)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60, env=env)
+    assert (done.returncode, done.stdout) == (3, b"ours\n")
+    assert (tmp_path / "done").exists()
+
+
+def test_what_cannot_be_written_is_told_by_the_interpreter() -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "RAYDP_WRAP_PLUGINS": "none"}
+    env.pop("PYTHONUNBUFFERED", None)
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-c", HOLDS_UP.format(body="")]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60, env=env)
+    assert done.returncode == 120
+    assert b"No space left" in done.stderr
