@@ -95,6 +95,15 @@ def test_nothing_comes_of_anything_else(tmp_path: Path) -> None:
     assert tail(-1) == b""
 
 
+def test_what_is_not_a_file_is_not_even_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_end, write_end = os.pipe()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda *_: pytest.fail("opened"))
+        assert tail(read_end) == b""
+    os.close(read_end)
+    os.close(write_end)
+
+
 def test_a_file_that_may_not_be_read(output: int, monkeypatch: pytest.MonkeyPatch) -> None:
     os.write(output, b"text")
 

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.requirement("outcome-1.4")
         ("password='it''s' x", "password='***' x"),
         (r"password='it\'s' x", "password='***' x"),
         ("password='never closed x=1", "password='***"),
+        ("password=a,b;c&d x", "password=*** x"),
+        ("password=a,user=b;token=c&d=e", "password=***,user=b;token=***&d=e"),
         ("tokens=[a, b] x=1", "tokens=*** x=1"),
         ("api_key=x apiKey=y apikey=z", "api_key=*** apiKey=*** apikey=***"),
         ("private-key=x privateKey=y", "private-key=*** privateKey=***"),
@@ -101,6 +103,7 @@ def test_hidden(text: str, shown: str) -> None:
         "https://host:8080/x user@host s3://bucket@endpoint/x",
         "secrets::token",
         "Bearer token",
+        "columns ['key', 'value']",
     ],
 )
 def test_not_hidden(text: str) -> None:

@@ -84,6 +84,12 @@ def test_a_long_line_is_cut_in_its_middle() -> None:
     assert len(shown[0]) == 2000
     assert shown[0].endswith(" end")
     assert summary(b"x" * LIMIT).startswith("…x")
+    assert len(summary(b"\x00" * 3000)) == 2000
+
+
+def test_what_lies_before_the_last_mebibyte_is_not_seen() -> None:
+    line = "x" * 99
+    assert summary(b"ValueError: early\n" + f"{line}\n".encode() * (LIMIT // 99)) == "\n".join([line] * 50)
 
 
 @pytest.mark.requirement("fault-39")

@@ -113,6 +113,15 @@ def printed(source: str) -> str:
         ),
         pytest.param(
             """
+            try: raise ExceptionGroup("g", [ExceptionGroup("h", [KeyError("q")]), ValueError(1)])
+            except Exception as e: raise RuntimeError("after") from e
+            """,
+            "RuntimeError: after",
+            "KeyError: 'q'",
+            marks=groups,
+        ),
+        pytest.param(
+            """
             try: 1/0
             except Exception as e: raise ExceptionGroup("eg", [e, KeyError("z")]) from KeyError("k")
             """,
@@ -262,6 +271,9 @@ Caused by: java.nio.file.NoSuchFileException: /nowhere
 """
 
 NAME = "org.apache.spark.SparkException"
+TASK = "org.apache.spark.api.python.PythonException: [PYTHON_EXCEPTION] From the worker"
+CALL = "py4j.protocol.Py4JJavaError: An error occurred while calling o42.collect."
+EOF = "java.io.EOFException"
 
 
 @pytest.mark.parametrize(
@@ -270,7 +282,7 @@ NAME = "org.apache.spark.SparkException"
         (
             SPARK_TASK,
             (
-                "org.apache.spark.api.python.PythonException: [PYTHON_EXCEPTION] From the worker",
+                TASK,
                 "ZeroDivisionError: division by zero",
             ),
         ),
@@ -285,9 +297,25 @@ NAME = "org.apache.spark.SparkException"
         (
             PY4J,
             (
-                "py4j.protocol.Py4JJavaError: An error occurred while calling o42.collect.",
+                CALL,
                 "java.nio.file.NoSuchFileException: /nowhere",
             ),
+        ),
+        (
+            SPARK_TASK.replace("(Thread.java:840)\n", "(Thread.java:840)\nCaused by: java.io.EOFException\n"),
+            (TASK, EOF),
+        ),
+        (
+            PY4J + PY4J.partition("occurred:\n\n")[2].replace("/nowhere", "/later"),
+            (CALL, "java.nio.file.NoSuchFileException: /nowhere"),
+        ),
+        (
+            PY4J.rstrip() + "\n\n" + PY4J[PY4J.index("During") :].replace("/nowhere", "/later"),
+            (CALL, "java.nio.file.NoSuchFileException: /later"),
+        ),
+        (
+            f"{NAME}: one\ntwo\n\nthree: 3\nfour\n\tat a.B.c(D.java:1)\n",
+            (f"{NAME}: one", None),
         ),
         (  # its front lost
             PY4J.partition("Driver stack")[2],
@@ -463,3 +491,22 @@ def test_nasty_text_takes_linear_time_and_no_stack(unit: str) -> None:
     first_exception((unit + "\n").join([""] * 10_000).split("\n"))
     varied = [f"  {number} {unit}" if number % 2 else unit for number in range(10_000)]
     first_exception(varied)
+
+
+@pytest.mark.requirement("fault-39")
+@pytest.mark.parametrize(
+    "level",
+    [
+        ["Traceback (most recent call last):", '  File "x", line 1', "PythonException: x"],
+        [
+            "  + Exception Group Traceback (most recent call last):",
+            "  | G: x",
+            "  +-+---------------- 1 ----------------",
+        ],
+        ["a.b.CError: Traceback (most recent call last):", '  File "x", line 1', "PythonException: x"],
+    ],
+)
+def test_a_bomb_of_traces_in_traces(level: list[str]) -> None:
+    found = first_exception(level * 5000)
+    assert found is not None
+    assert found.text in {"PythonException: x", "G: x", "a.b.CError"}
