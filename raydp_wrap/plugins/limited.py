@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import threading
-from signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from raydp_wrap.plugins.words import said
@@ -17,6 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["Called", "abandoned", "call"]
 
 T = TypeVar("T")
+
+# Those that an owner may wait for. Not all there are: to have Python name them costs more than the thread.
+_AWAITED = frozenset(
+    (
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGALRM,
+        signal.SIGCHLD,
+        signal.SIGCONT,
+        signal.SIGTSTP,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+        signal.SIGWINCH,
+    )
+)
 
 _threads: set[int] = set()  # those that run other people's code now
 _lost: list[threading.Thread] = []
@@ -57,12 +76,12 @@ def call(function: Callable[[], T], seconds: float) -> Called[T]:
     thread = threading.Thread(target=work, name="raydp-wrap plugin", daemon=True)
     # The owner of a job waits for signals with all its threads' masks: one thread that doesn't block them
     # would take a SIGTERM, and end the process. Threads inherit their maker's mask.
-    before = pthread_sigmask(SIG_BLOCK, valid_signals())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     try:
         try:
             thread.start()
         finally:
-            pthread_sigmask(SIG_SETMASK, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     except RuntimeError:  # no more threads to be had: better without a limit than not at all
         work()
         return called
