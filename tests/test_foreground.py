@@ -22,9 +22,9 @@ from raydp_wrap.errors import (
     UsageError,
     WaitTimeoutError,
 )
-from raydp_wrap.foreground import Policy, new_submission_id, run
-from raydp_wrap.foreground.running import _delivery
+from raydp_wrap.foreground import Policy, run
 from raydp_wrap.model import Cause, Launch, Reason, TerminalState
+from raydp_wrap.ownership import delivery_command, new_submission_id
 from raydp_wrap.process import Guard
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def test_without_a_face_it_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 @pytest.mark.requirement("guard-2.2")
 def test_the_delivery_is_this_very_package(tmp_path: Path) -> None:
-    command = _delivery(tmp_path)
+    command = delivery_command(tmp_path)
     assert command[:3] == [sys.executable, "-I", "-c"]
     assert repr(sys.path) in command[3]
     assert command[-1] == str(tmp_path)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from raydp_wrap.foreground.policy import Policy
-from raydp_wrap.foreground.running import new_submission_id, run
+from raydp_wrap.foreground.running import run
 
-__all__ = ["Policy", "new_submission_id", "run"]
+__all__ = ["Policy", "run"]

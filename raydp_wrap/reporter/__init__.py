@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from raydp_wrap.reporter.conclude import Concluded, conclude, report, sentence
-from raydp_wrap.reporter.reporter import Reporter, Told
+from raydp_wrap.reporter.reporter import Interrupt, Reporter, Told
 
-__all__ = ["Concluded", "Reporter", "Told", "conclude", "report", "sentence"]
+__all__ = ["Concluded", "Interrupt", "Reporter", "Told", "conclude", "report", "sentence"]

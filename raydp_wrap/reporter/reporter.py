@@ -7,7 +7,7 @@ import select
 import time
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from raydp_wrap.backend import Answer, Verdict
 from raydp_wrap.diagnostics import redact
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from raydp_wrap.reporter.outbox import Outbox
     from raydp_wrap.store import Delivery
 
-    #: A descriptor that becomes readable, and whether that means that nobody has patience any more.
-    Interrupt = tuple[int, Callable[[], bool]]
+__all__ = ["LEASE", "Interrupt", "Reporter", "Told"]
 
-__all__ = ["LEASE", "Reporter", "Told"]
+#: A descriptor that becomes readable, and whether that means that nobody has patience any more.
+Interrupt: TypeAlias = "tuple[int, Callable[[], bool]]"
 
 LEASE = 60.0  # seconds; longer than any try, so that only a sender that was stopped loses its claim
 TRY_TIMEOUT = 30.0

@@ -26,12 +26,14 @@ class Options:
     @property
     def master(self) -> str | None:
         """The last ``--master``, else the last ``--conf spark.master=…``, else None."""
-        masters = self._all("--master") or [
-            value.strip()
-            for name, _, value in (conf.partition("=") for conf in self._all("--conf", "-c"))
-            if name.strip() == "spark.master"
-        ]
-        return masters[-1] if masters else None
+        masters = self._all("--master")
+        return masters[-1] if masters else self.confs.get("spark.master")
+
+    @property
+    def confs(self) -> dict[str, str]:
+        """Every ``--conf NAME=VALUE``; of one name the last."""
+        pairs = (conf.partition("=") for conf in self._all("--conf", "-c"))
+        return {name.strip(): value.strip() for name, _, value in pairs}
 
     @property
     def properties_file(self) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from raydp_wrap.errors import UsageError
 from raydp_wrap_spark.environment import spark_environment
 from raydp_wrap_spark.errors import SubmitEndedError
 from raydp_wrap_spark.options import Options
+from raydp_wrap_spark.properties import configured
 from raydp_wrap_spark.submit import launch_in
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from raydp_wrap.model import Launch
 
 __all__ = ["raydp_submit"]
-
-# In a Java properties file: the name, then "=", ":" or white space, then the value.
-_MASTER = re.compile(r"^[ \t\f]*spark\.master(?:[ \t\f]*[=:][ \t\f]*|[ \t\f]+)(\S+)[ \t\r]*$", re.MULTILINE)
 
 _USAGE = """\
 Usage: raydp-submit [--ray-conf FILE] [options] <application> [application arguments]
@@ -54,7 +51,11 @@ def raydp_submit(argv: Sequence[str], env: Mapping[str, str]) -> Launch:
     if master == "ray":
         raise _needs_raydp()
     full = spark_environment(arguments, env)
-    if master is None and not options.wants_no_master and _configured_master(options, full) in (None, "ray"):
+    if (
+        master is None
+        and not options.wants_no_master
+        and configured(options, full).get("spark.master") in (None, "ray")
+    ):
         raise _needs_raydp()
     return launch_in(full, arguments)
 
@@ -73,19 +74,3 @@ def _after_ray_conf(argv: Sequence[str]) -> Sequence[str]:
     if not Path(argv[1]).is_file():
         raise UsageError(f"--ray-conf: there is no file {argv[1]!r}.")
     return argv[2:]
-
-
-def _configured_master(options: Options, env: Mapping[str, str]) -> str | None:
-    conf_dir = env.get("SPARK_CONF_DIR") or f"{env['SPARK_HOME']}/conf"
-    named = options.properties_file
-    files = [Path(named)] if named else []
-    if not named or options.loads_defaults:
-        files.append(Path(conf_dir, "spark-defaults.conf"))
-    for file in files:
-        try:
-            text = file.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue  # spark-submit itself says what is wrong with a properties file
-        if found := _MASTER.findall(text):
-            return str(found[-1])
-    return None

@@ -9,6 +9,8 @@ from raydp_wrap.model import Launch
 from raydp_wrap_spark.environment import spark_environment
 from raydp_wrap_spark.java import find_java, without_missing_module
 from raydp_wrap_spark.launcher import MAIN_CLASS, build_command
+from raydp_wrap_spark.options import Options
+from raydp_wrap_spark.properties import wrapper_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +34,8 @@ def launch_in(env: Mapping[str, str], argv: Sequence[str]) -> Launch:
     command, env = _without_env_command(build_command(find_java(env), argv, env), env)
     options = command.index(MAIN_CLASS) if MAIN_CLASS in command else len(command)
     command = without_missing_module(command[:options]) + command[options:]
-    return Launch(tuple(command), executable=command[0], env=env)
+    settings = wrapper_settings(Options(argv), env)
+    return Launch(tuple(command), executable=command[0], env=env, settings=settings)
 
 
 def _without_env_command(command: list[str], env: Mapping[str, str]) -> tuple[list[str], Mapping[str, str]]:

@@ -1,0 +1,136 @@
+"""A submission that this process sees to: stored before anything is started, decided once, told to everyone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from raydp_wrap import plugins, sinks
+from raydp_wrap.errors import RaydpWrapError, UsageError
+from raydp_wrap.home import home
+from raydp_wrap.model import Event, EventKind, Submission
+from raydp_wrap.process import Guard
+from raydp_wrap.runs import Run
+from raydp_wrap.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    from raydp_wrap.backend import Sink
+    from raydp_wrap.model import Launch, Outcome
+    from raydp_wrap.reporter import Interrupt
+
+__all__ = ["Ownership", "new_submission_id"]
+
+
+def new_submission_id() -> str:
+    """A new id: sortable by time, unique by chance (48 bits a second)."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(6).hex()}"
+
+
+class Ownership:
+    """One submission and its first attempt, from the request to the last report.
+
+    NAMED are its sinks as a user names them. TELL is given what a person should know, a sentence at a time.
+
+    Raises:
+        UsageError: a sink can't be told, or there is nowhere to keep state. Nothing was stored.
+        StoreError: the store can't be used. The same.
+
+    """
+
+    def __init__(self, name: str, named: Iterable[str], tags: Mapping[str, str], tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        place = home()
+        texts = _checked(named)
+        with contextlib.ExitStack() as stack:
+            self.store = stack.enter_context(Store(place))
+            self.run = stack.enter_context(_new_run(place))
+            self.submission = Submission(self.run.submission_id, name, time.time(), texts, tags)
+            try:
+                self.store.submit(self.submission)
+            except BaseException:
+                self.run.remove()
+                raise
+            self._stack = stack.pop_all()
+        self.event(EventKind.SUBMITTED)
+
+    def event(self, kind: EventKind, outcome: Outcome | None = None) -> None:
+        """Let the plugins know."""
+        plugins.event(Event(kind, self.submission, 1, time.time(), outcome), self._tell)
+
+    def start(self, launch: Launch, **options: Any) -> Guard:
+        """Start LAUNCH, as the plugins want it, under a guard that reports should we die. Raises as Guard.start."""
+        guard = Guard.start(
+            plugins.edit_launch(self.submission, launch, self._tell),
+            identity=self.submission.submission_id,
+            record=self.run.record,
+            hold=(self.run.lock,),
+            on_owner_death=delivery_command(self.run.directory),
+            **options,
+        )
+        self.event(EventKind.ATTEMPT_STARTED)
+        return guard
+
+    def end(self, outcome: Outcome, patience: float, interrupt: Interrupt | None = None) -> Outcome:
+        """Store OUTCOME, tell everyone for at most PATIENCE seconds, and clean up; the outcome that stands."""
+        from raydp_wrap.reporter import conclude, report  # noqa: PLC0415 - after the job, not before it
+
+        concluded = conclude(self.store, self.submission, outcome, self._tell, make_room=self.run.make_room)
+        if concluded.decided:
+            self.event(EventKind.TERMINAL, concluded.outcome)
+        if concluded.deliveries:
+            report(concluded, _sink, patience, self._tell, interrupt=interrupt)
+        if concluded.stored:
+            self.run.remove()
+        return concluded.outcome
+
+    def close(self) -> None:
+        """Let go of store and run. What was not ended is then decided by the guard's delivery, or by a repair."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def delivery_command(directory: Path) -> list[str]:
+    """What the guard starts when we are gone: this very package, whatever the job's environment says."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; from raydp_wrap.deliver import main; main(sys.argv[1])"
+    return [sys.executable, "-I", "-c", code, str(directory)]
+
+
+def _checked(named: Iterable[str]) -> tuple[str, ...]:
+    """The sinks' texts as other processes need them, each seen to be one that can be told."""
+    texts = []
+    for text in dict.fromkeys(named):
+        sink = _sink(text)
+        try:
+            sink.check()
+        except RaydpWrapError:
+            raise
+        except Exception as error:
+            raise UsageError(f"the sink {sinks.redacted(text)} can't be used: {type(error).__name__}.") from error
+        texts.append(sinks.canonical(text, sink))
+    return tuple(dict.fromkeys(texts))
+
+
+def _sink(text: str) -> Sink:
+    scheme = text.partition(":")[0]
+    return sinks.parse(text, {} if scheme in sinks.schemes() else plugins.sinks()).sink
+
+
+def _new_run(place: Path) -> Run:
+    while True:
+        try:
+            return Run.create(place, new_submission_id())
+        except FileExistsError:
+            continue
