@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _MOST = 100
 _LONGEST = 4096
-_NAME = re.compile(r"[a-z][a-z0-9+.-]{0,30}")
+_NAME = r"[a-z][a-z0-9+.-]{0,30}"
 
 
 def launch(answer: object) -> tuple[Launch | None, list[str]]:
@@ -131,7 +131,7 @@ def named(answer: object) -> tuple[dict[str, Callable[..., object]], list[str]]:
     good = {}
     problems = []
     for name, make in dict(answer).items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_NAME, name):
             problems.append(f"{name!r} is no name: it takes a to z, then also digits and + . - (31 at most)")
         elif not callable(make):
             problems.append(f"what it brings as {name!r} can't be called")

@@ -7,7 +7,6 @@ asked only where something on sys.path is no plain directory of distributions.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,7 +19,6 @@ __all__ = ["GROUP", "EntryPoint", "find"]
 
 GROUP = "raydp_wrap"
 _SUFFIXES = (".dist-info", ".egg-info")
-_SEPARATORS = re.compile(r"[-_.]+")
 
 
 class EntryPoint(NamedTuple):
@@ -133,7 +131,11 @@ def _from_importlib() -> Iterator[tuple[str, bytes, Distribution]]:
 
 
 def _normal(name: str) -> str:
-    return _SEPARATORS.sub("_", name).lower()
+    """NAME as it is compared (PEP 503): without case, and any run of ``-_.`` is one ``_``."""
+    name = name.lower().replace("-", "_").replace(".", "_")
+    while "__" in name:
+        name = name.replace("__", "_")
+    return name
 
 
 def _parse(data: bytes) -> Iterable[tuple[str, str]]:

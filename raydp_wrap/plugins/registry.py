@@ -22,7 +22,7 @@ __all__ = ["IMPORT_LIMIT", "Plugin", "Registry", "State"]
 
 #: How long the import of one plugin may take, in seconds.
 IMPORT_LIMIT = 10.0
-_OBJECT = re.compile(r"([\w.]+)\s*(?::\s*([\w.]+))?\s*(?:\[.*\])?")
+_OBJECT = r"([\w.]+)\s*(?::\s*([\w.]+))?\s*(?:\[.*\])?"
 
 
 class State(Enum):
@@ -119,7 +119,7 @@ class Registry:
         for other in self.plugins:
             if other is not plugin and other.name == plugin.name and other.state is State.LOADED:
                 raise _RefusedError(f"{_origin(other)} brings one of this name too, and comes first")
-        match = _OBJECT.fullmatch(plugin.entry.value)
+        match = re.fullmatch(_OBJECT, plugin.entry.value)
         if match is None:
             raise _RefusedError(f"its entry point {plugin.entry.value!r} names no module")
 

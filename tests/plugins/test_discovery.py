@@ -183,7 +183,7 @@ def test_what_directories_cannot_tell(
     assert ("one", "one_module") in by_us()
 
 
-NAMES = st.sampled_from(["one", "One", "o.ne", "o_ne", "o-ne", "two", "TWO", "t.w_o"])
+NAMES = st.sampled_from(["one", "One", "o.ne", "o_ne", "o-ne", "two", "TWO", "t.w_o", "o-._ne"])
 DIRECTORIES = st.lists(
     st.lists(st.tuples(NAMES, st.sampled_from(["dist-info", "egg-info"]), st.booleans()), max_size=4), max_size=4
 )
