@@ -78,7 +78,8 @@ class Sink(ABC):
 class Observation:
     """Something that was learnt of a running attempt.
 
-    The last one has ``ended`` set, and ``evidence`` of how. Times are seconds since the epoch.
+    The last one has ``ended`` set, and ``evidence`` of how. ``remarks`` are clauses for the diagnostics that
+    change no state. Times are seconds since the epoch.
     """
 
     app_id: str | None = None
@@ -88,6 +89,7 @@ class Observation:
     started_at: float | None = None
     ended_at: float | None = None
     usage: Usage | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class Running(ABC):
@@ -105,15 +107,23 @@ class Running(ABC):
     def observe(self) -> AsyncIterator[Observation]:
         """Yield what happens, until it has ended with nothing left behind.
 
-        Called once in each process that holds the attempt. The last observation has ``ended`` set.
+        Called once in each process that holds the attempt. The last observation has ``ended`` set, and comes in
+        each of them, whatever was seen before.
         """
 
     @abstractmethod
     async def stop(self, *, grace: float | None = None, label: str = "") -> None:
         """Ask the attempt to end, and force it to after GRACE seconds (None: the launch's).
 
-        Called at any time after the launch, more than once if the grace is to become shorter; returns at
-        once. The stop is recorded before the first signal, so that LABEL (who asks) is in the evidence.
+        Called at any time after the launch, more than once if the grace is to become shorter, and also when
+        it has ended, which changes nothing; returns at once. The stop is recorded before the first signal, so
+        that LABEL (who asks; no more than 60 bytes are kept for sure) is in the evidence.
+        """
+
+    async def ready(self) -> None:  # noqa: B027 - most have no start deadline to keep
+        """Know that the job is up: its start deadline is met.
+
+        Called by whoever learns it (by the app id, say), any number of times, also after the end.
         """
 
     @abstractmethod
@@ -136,10 +146,12 @@ class Backend(ABC):
         """Start ATTEMPT, whose ids are stored already, and return as soon as it can be found again.
 
         Called once for each attempt. Where its owner may have died after a launch and before it was saved,
-        it is called again: an attempt that is there already is adopted, never started twice.
+        it is called again, in another process: an attempt that is there already is adopted, never started
+        twice. One that may have been started, and can't be found, is lost: :meth:`Running.observe` tells.
 
         Raises:
-            StartError: it could not be started, and nothing of it is left.
+            StartError, UsageError: it could not be started, and nothing of it is left.
+            RaydpWrapError: it can't be told now whether it is there already. It is called again later.
 
         """
 
@@ -149,6 +161,18 @@ class Backend(ABC):
 
         Called once, when an owner takes over. An attempt that has ended meanwhile, or is gone, is no error:
         :meth:`Running.observe` tells.
+
+        Raises:
+            RaydpWrapError: it can't be told now whether it runs (a guard that doesn't answer, a cluster that
+                can't be reached): its state is unknown. It is called again later.
+
+        """
+
+    async def forget(self, attempt: Attempt, saved: Mapping[str, Any]) -> None:  # noqa: B027 - not all keep something
+        """Give up what is kept of ATTEMPT beyond its end, its output too.
+
+        Called when it has ended, every Running of it is closed, and its outcome is stored; again, where its
+        caller may have died meanwhile.
         """
 
 

@@ -95,6 +95,8 @@ def upward(found: list[Import]) -> list[str]:
         if not (what == "raydp_wrap" or what.startswith("raydp_wrap.")):
             continue
         target = target_module(what)
+        if name == "raydp_wrap":  # the package's face, which imports when it is asked
+            continue
         here, there = floor_of(name), floor_of(target)
         same = target.split(".")[:2] == name.split(".")[:2]
         if here is None or there is None or there > here or (here == there and not same):

@@ -1,0 +1,160 @@
+"""One attempt's directory, held open: it may be renamed, and its path be as long as it likes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raydp_wrap.errors import RecordError
+from raydp_wrap.process import read_record
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from raydp_wrap.model import ExitRecord
+
+__all__ = ["Place"]
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FILES = ("identity", "output", "record", "socket")
+_LONGEST_IDENTITY = 95
+
+
+class Place:
+    """The directory PATH, which is there.
+
+    ``identity`` marks the attempt's processes, and is the latch of its start: whoever writes it starts it.
+    ``output`` is the driver's stdout and stderr, ``record`` the guard's, ``socket`` where the guard listens.
+
+    Raises:
+        OSError: it can't be opened (FileNotFoundError: there is none), or is a link.
+
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.fd = os.open(path, _DIRECTORY)
+
+    @classmethod
+    def make(cls, path: str) -> Self:
+        """The directory PATH, made if missing."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        return cls(path)
+
+    def way(self, name: str) -> Path:
+        """A path to NAME in it, short enough for a socket's address."""
+        return Path(f"/proc/self/fd/{self.fd}", name)
+
+    def lock(self) -> bool:
+        """Take the lock under which the attempt is started; whether it could be had at once."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait_for_lock(self) -> None:
+        """Take the lock from another process that is just starting the attempt."""
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+
+    def unlock(self) -> None:
+        """Let go of it."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    def claim(self, identity: str) -> bool:
+        """Write IDENTITY, so that it lasts; False, if there is one already: it may have been started.
+
+        Raises:
+            OSError: it can't be written, and was not.
+
+        """
+        try:
+            fd = os.open("identity", _NEW, 0o600, dir_fd=self.fd)
+        except FileExistsError:
+            return False
+        try:
+            try:
+                os.write(fd, identity.encode())
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.fsync(self.fd)
+            parent = os.open(os.path.dirname(self.path), _DIRECTORY & ~os.O_NOFOLLOW)
+            try:
+                os.fsync(parent)
+            finally:
+                os.close(parent)
+        except BaseException:
+            os.unlink("identity", dir_fd=self.fd)
+            raise
+        return True
+
+    def identity(self) -> tuple[str, float | None]:
+        """What was written, "" if nothing was, and when (seconds since the epoch)."""
+        try:
+            fd = os.open("identity", _READ, dir_fd=self.fd)
+        except OSError:
+            return "", None
+        try:
+            return os.read(fd, _LONGEST_IDENTITY).decode("ascii", "replace"), os.fstat(fd).st_mtime
+        except OSError:
+            return "", None
+        finally:
+            os.close(fd)
+
+    def open_output(self) -> int:
+        """The output, to be appended to."""
+        return os.open("output", _OUTPUT, 0o600, dir_fd=self.fd)
+
+    def read_output(self) -> int | None:
+        """The output, to be read from; None if there is none."""
+        try:
+            return os.open("output", _READ, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP):
+                return None
+            raise
+
+    def record(self, identity: str) -> tuple[ExitRecord | None, str]:
+        """The exit record, if it is IDENTITY's; else None, and why not."""
+        try:
+            found = read_record(self.way("record"))
+        except RecordError as error:
+            return None, str(error)
+        if found is None:
+            return None, ""
+        if found.identity != identity:
+            return None, f"{self.path}/record is another attempt's exit record; it is left as it is."
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            found = replace(found, not_durable=error.errno or errno.EIO)
+        return found, ""
+
+    def remove_empty(self) -> None:
+        """Remove it, if nothing is in it."""
+        with contextlib.suppress(OSError):
+            os.rmdir(self.path)
+
+    def remove(self) -> None:
+        """Remove it, with what we put there."""
+        for name in _FILES:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self.fd)
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(self.path)
+
+    def close(self) -> None:
+        """Let go of it; twice does no harm."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
