@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from raydp_wrap.model import Launch, Outcome
     from raydp_wrap.reporter import Interrupt
 
-__all__ = ["Ownership", "new_submission_id"]
+__all__ = ["Ownership", "delivery_command", "log", "new_submission_id"]
 
 
 def new_submission_id() -> str:
@@ -100,6 +100,13 @@ class Ownership:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def log(text: str) -> None:
+    """What TELL does where there is no face."""
+    import logging  # noqa: PLC0415 - a face has its own way to tell
+
+    logging.getLogger("raydp_wrap").warning("%s", text)
 
 
 def delivery_command(directory: Path) -> list[str]:

@@ -13,7 +13,7 @@ from raydp_wrap.foreground.attended import STOPS, Attended, heard
 from raydp_wrap.foreground.streams import ErrorOutput, hand_over, open_streams
 from raydp_wrap.model import Reason, TerminalState
 from raydp_wrap.outcome import from_record, never_started
-from raydp_wrap.ownership import Ownership
+from raydp_wrap.ownership import Ownership, log
 from raydp_wrap.process import IncomingSignals
 from raydp_wrap.terminal import Terminal
 
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from raydp_wrap.model import Launch, Outcome, Submission
 
 __all__ = ["run"]
-
-
-def log(text: str) -> None:
-    """What TELL does where there is no face."""
-    import logging  # noqa: PLC0415 - a face has its own way to tell
-
-    logging.getLogger("raydp_wrap").warning("%s", text)
 
 
 def run(launch: Launch, policy: Policy, tell: Callable[[str], None] = log) -> Outcome:

@@ -1,0 +1,151 @@
+"""A process that tracks itself, in a with block or cell by cell: whatever ends it, its outcome is told once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from programs.facts import environment, nothing_left
+from programs.wrapping import reap_orphans, until
+
+import raydp_wrap
+from raydp_wrap.errors import UsageError
+from raydp_wrap.model import Reason, TerminalState
+from raydp_wrap.runs import Run
+from raydp_wrap.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.requirement("raydp-6")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RAYDP_WRAP_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    return tmp_path / "report"
+
+
+def told(report: Path) -> dict[str, Any]:
+    return json.loads(report.read_text())
+
+
+def test_a_block_that_ends_is_finished(home: Path, report: Path) -> None:
+    with nothing_left(), raydp_wrap.track("n", sinks=[f"file:{report}"], tags={"team": "a"}) as tracked:
+        assert tracked.outcome is None
+        assert not report.exists()
+    assert tracked.outcome is not None
+    assert tracked.outcome.state is TerminalState.FINISHED
+    outcome = told(report)
+    assert (outcome["state"], outcome["exit_code"], outcome["name"]) == ("FINISHED", 0, "n")
+    assert (outcome["tags"], outcome["submission_id"]) == ({"team": "a"}, tracked.submission_id)
+    assert list(Run.all(home)) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "code", "reason"),
+    [
+        (ValueError("password=hunter2"), "FAILED", 1, "AppFailed"),
+        (SystemExit(3), "FAILED", 3, "AppFailed"),
+        (SystemExit("no"), "FAILED", 1, "AppFailed"),
+        (SystemExit(0), "FINISHED", 0, None),
+        (SystemExit(), "FINISHED", 0, None),
+        (KeyboardInterrupt(), "KILLED", 130, "StopRequested"),
+    ],
+)
+def test_what_leaves_a_block_decides(report: Path, error: BaseException, state: str, code: int, reason: str) -> None:
+    with nothing_left(), pytest.raises(type(error)), raydp_wrap.track("n", sinks=[f"file:{report}"]):
+        raise error
+    outcome = told(report)
+    assert (outcome["state"], outcome["exit_code"], outcome["reason"]) == (state, code, reason)
+    assert ("ValueError" in outcome["diagnostics"]) == isinstance(error, ValueError)
+    assert "hunter2" not in outcome["diagnostics"]
+
+
+def test_cell_by_cell_the_first_end_stands(report: Path) -> None:
+    tracked = raydp_wrap.track("n", sinks=[f"file:{report}"])
+    tracked.bind("local-17")
+    first = tracked.end(5)
+    assert tracked.end(0) is first
+    assert (told(report)["exit_code"], told(report)["app_id"]) == (5, "local-17")
+
+
+def test_a_sink_that_can_t_be_told_is_refused(home: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere"):
+        raydp_wrap.track("n", sinks=["nowhere:x"])
+    assert list(Run.all(home)) == []
+
+
+SCRIPT = """
+import os, signal, sys, time, raydp_wrap
+report, how = sys.argv[1:]
+with raydp_wrap.track("script", sinks=[f"file:{report}"]):
+    print("tracked", flush=True)
+    if how == "fork":
+        pid = os.fork()
+        if not pid:
+            os._exit(9)
+        os.waitpid(pid, 0)
+    elif how == "_exit":
+        os._exit(0)
+    elif how == "raise":
+        raise RuntimeError("no")
+    elif how.isdigit():
+        os.kill(os.getpid(), int(how))
+"""
+
+
+@pytest.mark.requirement("raydp-7")
+@pytest.mark.parametrize(
+    ("how", "state", "reason"),
+    [
+        ("nothing", "FINISHED", None),
+        ("raise", "FAILED", "AppFailed"),
+        ("fork", "FINISHED", None),
+        ("_exit", "KILLED", "OwnerDied"),  # how it ended nobody was told: no success
+        (str(int(signal.SIGTERM)), "KILLED", "OwnerDied"),
+        (str(int(signal.SIGKILL)), "KILLED", "OwnerDied"),
+        (str(int(signal.SIGINT)), "KILLED", "StopRequested"),
+    ],
+)
+def test_a_script_is_told_of_once_whatever_ends_it(
+    home: Path, report: Path, how: str, state: str, reason: str | None
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(report), how],
+        env=environment(), check=False, capture_output=True, timeout=60, start_new_session=True,
+    )  # fmt: skip
+    assert done.stdout == b"tracked\n", done
+    until(report.exists, "it is told")
+    reap_orphans()
+    assert (told(report)["state"], told(report)["reason"]) == (state, reason)
+    assert list(Run.all(home)) == []
+    with Store(home) as store:
+        assert store.undelivered() == []
+        outcome = store.outcome(told(report)["submission_id"])
+    assert outcome is not None
+    assert outcome.state.value == state
+    assert outcome.reason is (Reason(reason) if reason else None)
+
+
+def test_a_forked_child_has_no_part_in_it(report: Path) -> None:
+    with raydp_wrap.track("n", sinks=[f"file:{report}"]) as tracked:
+        pid = os.fork()
+        if not pid:
+            try:
+                tracked.end(7)
+            except UsageError:
+                os._exit(3)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    assert told(report)["state"] == "FINISHED"
