@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -21,6 +22,7 @@ __all__ = ["Database", "is_safe"]
 
 _APPLICATION_ID = 0x52445052  # "RDPR"
 _KEEP_LOG = 256 * 1024  # bytes; a longer log makes the next open slow, for it is read through
+_CHUNK = 1024 * 1024
 _LONG_LOG = 4 * 1024 * 1024
 
 
@@ -64,8 +66,12 @@ class Database:
                     "execute a new program for that."
                 )
             self.file = file
+            new_log = not _size(self.path + "-wal")
             self._writer: apsw.Connection | None = self._connect()
             forks.opened(self)
+            if new_log:
+                # SQLite syncs the directory, too, and takes no notice when that fails.
+                place.sync_directory(self.directory)
 
     def _connect(self) -> apsw.Connection:
         connection = self._open(self.path)
@@ -141,8 +147,11 @@ class Database:
             yield
         except apsw.Error as error:
             number = 0
-            with contextlib.suppress(apsw.Error):
-                number = connection.system_errno if connection is not None else 0
+            if connection is not None:
+                with contextlib.suppress(apsw.Error):
+                    number = connection.system_errno
+                if isinstance(error, apsw.CorruptError) and not _readable(connection):
+                    number = errno.EIO
             raise failures.from_sqlite(self.path, error, number, self.timeout) from error
         except OSError as error:
             raise failures.from_kernel(self.path, error) from error
@@ -286,6 +295,22 @@ class _Patience:
         spread = min(tries + 1, 8) * (time.perf_counter_ns() % 1000) * 1e-6
         time.sleep(min(1e-4 + spread, self._deadline - now))
         return True
+
+
+def _readable(connection: apsw.Connection) -> bool:
+    """Whether the disk gives out what is in the files. SQLite calls it damage when a read fails with EIO."""
+    import apsw  # noqa: PLC0415 - as in Database._open
+
+    try:
+        for which in (0, 1):  # the database, and its log
+            with contextlib.suppress(apsw.SQLError):  # there is none
+                offset = 0
+                # Through SQLite's own descriptors: closing another one would drop its locks.
+                while connection.read("main", which, offset, _CHUNK)[0]:
+                    offset += _CHUNK
+    except apsw.IOError:
+        return False
+    return True
 
 
 def _refuse_unsafe() -> None:

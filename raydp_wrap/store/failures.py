@@ -47,6 +47,14 @@ def _full(path: str) -> StoreError:
     return StoreError(f"the disk is full, so the store {path} can't be written to: make room there, and try again.")
 
 
+def _failed(path: str, number: int, text: str) -> StoreError:
+    why = os.strerror(number) if number else text
+    return StoreError(
+        f"the disk failed under the store {path} ({why}), and whether the last change is kept is not known: "
+        "see to the disk, and ask again."
+    )
+
+
 def _read_only(path: str) -> StoreError:
     return StoreError(
         f"the store {path} is read-only: make it writable, or set RAYDP_WRAP_HOME to a directory that is."
@@ -57,6 +65,8 @@ def from_sqlite(path: str, error: apsw.Error, number: int, timeout: float) -> St
     """The sentence on ERROR; NUMBER is the errno behind it, 0 unknown."""
     import apsw  # noqa: PLC0415 - loaded by whoever raised this
 
+    if isinstance(error, apsw.CorruptError) and number == errno.EIO:
+        return _failed(path, number, str(error))
     if isinstance(error, (apsw.NotADBError, apsw.CorruptError)):
         return damaged(path, str(error) or "it is no store")
     if isinstance(error, apsw.BusyError):
@@ -74,11 +84,7 @@ def from_sqlite(path: str, error: apsw.Error, number: int, timeout: float) -> St
             f"the store {path} can't be opened ({why}): see to it, or set RAYDP_WRAP_HOME to another directory."
         )
     if isinstance(error, apsw.IOError):
-        why = os.strerror(number) if number else str(error)
-        return StoreError(
-            f"the disk failed under the store {path} ({why}), and whether the last change is kept is not known: "
-            "see to the disk, and ask again."
-        )
+        return _failed(path, number, str(error))
     if isinstance(error, apsw.NoMemError):
         return StoreError(f"there is not enough memory for the store {path}: make some free, and try again.")
     return StoreError(f"the store {path} refused a change ({error}): nothing of it was kept.")

@@ -249,7 +249,10 @@ def test_closed_is_closed(home: Path) -> None:
 )  # fmt: skip
 @pytest.mark.requirement("store-2.1")
 def test_an_sqlite_that_may_lose_commits_is_refused(
-    home: Path, monkeypatch: pytest.MonkeyPatch, version: str, safe: bool  # noqa: FBT001
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    safe: bool,  # noqa: FBT001
 ) -> None:
     monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: version)
     if safe:
@@ -333,9 +336,7 @@ def test_a_forked_childs_ordinary_end_closes_nothing_of_its_parents(home: Path) 
         "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7\n"
         "go_on.set(); thread.join(); store.finish(ended()); os.kill(os.getpid(), 9)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, str(home)], env=ENV, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program, str(home)], env=ENV, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     with Store(home) as store:
         assert store.outcome("job") == ended()

@@ -94,7 +94,9 @@ def test_state_outcome_and_outbox_in_one_transaction(home: Path) -> None:
 def test_nothing_of_a_decision_is_kept_when_its_outbox_can_not_be(home: Path) -> None:
     with Store(home) as store:
         store.submit(submission())
-        rows(home, "CREATE TRIGGER no BEFORE INSERT ON outbox WHEN NEW.position = 2 BEGIN SELECT RAISE(ABORT, 'no'); END")
+        rows(
+            home, "CREATE TRIGGER no BEFORE INSERT ON outbox WHEN NEW.position = 2 BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
         with pytest.raises(Exception, match="refused a change"):
             store.finish(ended())
         assert store.outcome("job") is None

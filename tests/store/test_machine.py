@@ -157,7 +157,9 @@ class Machine(RuleBasedStateMachine):
         _, whose, until = row.claim
         return whose in self.dead or not self.now < until <= self.now + 3600
 
-    @rule(which=CLAIMERS, job=st.none() | JOBS, lease=LEASES, retry_failed=st.booleans(), limit=st.sampled_from([1, 100]))
+    @rule(
+        which=CLAIMERS, job=st.none() | JOBS, lease=LEASES, retry_failed=st.booleans(), limit=st.sampled_from([1, 100])
+    )
     def claim(self, which: int, job: str | None, lease: float, retry_failed: bool, limit: int) -> None:  # noqa: FBT001
         due = sorted(
             (row.next_try_at, name, row.position, sink)

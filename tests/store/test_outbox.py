@@ -43,7 +43,9 @@ def status_of(store: Store) -> list[tuple[str, str, int, float, bool]]:
 @pytest.fixture
 def dead() -> Claimer:
     """A process that has ended, and that nobody has seen for what it was but itself."""
-    program = "from raydp_wrap.store import Claimer; import json; print(json.dumps(Claimer.of_this_process().to_dict()))"
+    program = (
+        "from raydp_wrap.store import Claimer; import json; print(json.dumps(Claimer.of_this_process().to_dict()))"
+    )
     out = subprocess.run([sys.executable, "-c", program], env=ENV, capture_output=True, check=True).stdout
     import json  # noqa: PLC0415
 
@@ -225,9 +227,7 @@ def test_what_can_be_no_lease(store: Store, lease: float) -> None:
         store.claim(ME, lease=lease)
 
 
-def test_an_outcome_of_a_newer_version_holds_up_no_other(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outcome_of_a_newer_version_holds_up_no_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     decided(store, "new", ("a",))
     decided(store, "known", ("a",))
     dump = store_records.dump
