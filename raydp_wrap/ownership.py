@@ -65,10 +65,13 @@ class Ownership:
         """Let the plugins know."""
         plugins.event(Event(kind, self.submission, 1, time.time(), outcome), self._tell)
 
-    def start(self, launch: Launch, **options: Any) -> Guard:
-        """Start LAUNCH, as the plugins want it, under a guard that reports should we die. Raises as Guard.start."""
+    def start(self, launch: Launch, *, ours: bool = False, **options: Any) -> Guard:
+        """Start LAUNCH under a guard that reports should we die; as the plugins want it, unless it is OURS.
+
+        Raises as Guard.start.
+        """
         guard = Guard.start(
-            plugins.edit_launch(self.submission, launch, self._tell),
+            launch if ours else plugins.edit_launch(self.submission, launch, self._tell),
             identity=self.submission.submission_id,
             record=self.run.record,
             hold=(self.run.lock,),

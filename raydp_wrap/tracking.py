@@ -52,7 +52,7 @@ class Tracked:
         self._started_at = time.time()
         self._owned = Ownership(name, sinks, tags, tell)
         try:
-            self._guard = self._owned.start(_sleeper(), stdin=DEVNULL, stdout=DEVNULL, grace=0.0)
+            self._guard = self._owned.start(_sleeper(), ours=True, stdin=DEVNULL, stdout=DEVNULL, grace=0.0)
         except BaseException:
             self._owned.run.remove()
             self._owned.close()

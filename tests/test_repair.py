@@ -144,7 +144,8 @@ def test_what_its_owner_had_no_time_to_remove_is_removed(store: Store, home: Pat
 def test_many_repairs_at_once_decide_once(store: Store, home: Path) -> None:
     run = submitted(store, home, as_bytes(code=9))
     script = (
-        "import sys\nfrom pathlib import Path\nfrom raydp_wrap.repair import repair\nfrom raydp_wrap.store import Store\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from raydp_wrap.repair import repair\nfrom raydp_wrap.store import Store\n"
         "home = Path(sys.argv[1])\nwith Store(home) as store:\n    print(len(repair(store, home, print)))"
     )
     several = [

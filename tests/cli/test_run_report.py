@@ -73,7 +73,16 @@ def test_the_longest_name_there_is(wrap: Wrap, tmp_path: Path) -> None:
 def test_it_is_synced_before_it_is_renamed_and_its_directory_after(wrap: Wrap, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     calls = "trace=rename,renameat,renameat2,fsync,openat"
-    command = ["strace", "-f", "-y", "-o", str(trace), "-e", calls, *wrap.argv("--report", str(wrap.report), "--", "true")]
+    command = [
+        "strace",
+        "-f",
+        "-y",
+        "-o",
+        str(trace),
+        "-e",
+        calls,
+        *wrap.argv("--report", str(wrap.report), "--", "true"),
+    ]
     try:
         subprocess.run(command, check=True, timeout=60, capture_output=True, start_new_session=True)
     except FileNotFoundError:
@@ -98,7 +107,9 @@ def test_a_full_disk_at_the_end_is_told_and_the_code_stays(wrap: Wrap, tmp_path:
     _tmpfs(disk)
     try:
         fill = f"cat /dev/zero > {disk}/filler 2>/dev/null; exit 42"
-        done = wrap.run("--report", f"{disk}/report.json", "--report-timeout", "500ms", "--json", "--", "sh", "-c", fill)
+        done = wrap.run(
+            "--report", f"{disk}/report.json", "--report-timeout", "500ms", "--json", "--", "sh", "-c", fill
+        )
         assert done.returncode == 42
         assert done.stderr.count(b"\n") == 1
         assert b"No space left" in done.stderr
@@ -112,7 +123,9 @@ def test_a_full_disk_at_the_end_is_told_and_the_code_stays(wrap: Wrap, tmp_path:
 def test_a_directory_that_the_job_removed_is_told_and_the_code_stays(wrap: Wrap, tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.mkdir()
-    done = wrap.run("--report", str(there / "report"), "--report-timeout", "500ms", "--", "sh", "-c", f"rm -r {there}; exit 0")
+    done = wrap.run(
+        "--report", str(there / "report"), "--report-timeout", "500ms", "--", "sh", "-c", f"rm -r {there}; exit 0"
+    )
     assert done.returncode == 0
     assert done.stderr.count(b"\n") == 1
     assert b"FINISHED" in done.stderr

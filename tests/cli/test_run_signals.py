@@ -138,7 +138,7 @@ def test_a_third_term_kills(wrap: Wrap) -> None:
     began = time.monotonic()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
         process.send_signal(number)
-        time.sleep(0.15)
+        time.sleep(0.15)  # apart, as above
     assert finish(process)[0] == 137
     assert time.monotonic() - began < 30
 

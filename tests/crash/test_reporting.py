@@ -196,7 +196,7 @@ def test_killed_at_every_third_call(tmp_path: Path) -> None:
     assert {ENDED, NOTHING, UNSEEN} <= set(kinds)
 
 
-@pytest.mark.requirement("fault-3", "raydp-10", "store-2.5")
+@pytest.mark.requirement("raydp-10", "store-2.5")
 def test_owner_and_guard_killed_at_once(tmp_path: Path) -> None:
     """Nobody is left to tell: the next delivery ends what lives, and says that the job is lost."""
     site = Site(tmp_path)

@@ -100,7 +100,7 @@ def test_a_child_of_its_that_holds_the_pipe_holds_nobody_up() -> None:
     def function() -> Answer:
         if not os.fork():
             os.setpgid(0, 0)
-            time.sleep(3)
+            time.sleep(3)  # it outlives the call, and ends by itself
             os._exit(0)
         return Answer(Verdict.ACCEPTED)
 
