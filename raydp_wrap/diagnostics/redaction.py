@@ -94,6 +94,7 @@ class _Line:
         self.at = 0
         self.floor = 0
         self.in_pem = False
+        self._path = (0, 0)  # of the last name, and the name's end
         self._pieces: list[str] = []
         self._copied = 0
 
@@ -133,21 +134,24 @@ class _Line:
         text, start = self.text, self.back(word, _IN_NAME)
         rest = _REST.match(text, self.at)
         self.at = end = rest.end() if rest else self.at
+        path = self.back(start, _IN_PATH)
+        if path == self.floor == self._path[1]:
+            path = self._path[0]
+        self._path = (path, end)
         separator = _SEPARATOR.match(text, end)
         if separator is None:
             self.listed(start, end, kind)
-        elif separator[2] != ":" or self.has_value(start, end, separator.end()):
+        elif separator[2] != ":" or self.has_value(text[path:start], text[start:end], separator.end()):
             whole = kind == "header" or (separator[2] == ":" and self.back(start, _INDENT) == 0)
             self.value(separator.end(), None if separator[1] else start, whole_line=whole)
             while again := _AGAIN.match(text, self.at):  # token: str = "abc"
                 self.value(again.end(), None)
 
-    def has_value(self, start: int, end: int, at: int) -> bool:
-        """Whether a colon after the name from START to END makes what is AT its value."""
-        text, name = self.text, self.text[start:end]
+    def has_value(self, path: str, name: str, at: int) -> bool:
+        """Whether a colon after NAME, which PATH stands before, makes what is AT its value."""
+        text = self.text
         if _NO_NAME.search(name) or (_SOURCE.search(name) and text[at : at + 1].isdigit() and text[at - 1] == ":"):
             return False
-        path = text[self.back(start, _IN_PATH) : start]
         return not (path.startswith(("/", "./", "../", "~/")) or path.count("/") > 1)
 
     def listed(self, start: int, end: int, kind: str) -> None:

@@ -74,6 +74,7 @@ pytestmark = pytest.mark.requirement("outcome-1.4")
         ("GET /x?access_token=abc&n=1", "GET /x?access_token=***&n=1"),
         ("https://b.blob/x?sv=1&sig=ab%2Bcd&se=2", "https://b.blob/x?sv=1&sig=***&se=2"),
         ("username/password: foo", "username/password: ***"),
+        ("password/token: foo", "password/token: ***"),
         ("://token:a/b,x=@", "://token:***@"),
     ],
 )
@@ -92,6 +93,8 @@ def test_hidden(text: str, shown: str) -> None:
         "\tat org.apache.hadoop.security.token.Token.decode(Token.java:33)",
         "/x/token.py:7: UserWarning: old",
         "/var/run/secrets/token: permission denied",
+        "cat: run/x/token: permission denied",
+        "cat: ./token: permission denied",
         "FileNotFoundError: [Errno 2] No such file or directory: '/run/secrets/key'",
         "java.security.InvalidKeyException: Illegal key size",
         "org.apache.hadoop.security.token.SecretManager$InvalidToken: token gone",

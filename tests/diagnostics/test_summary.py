@@ -89,7 +89,7 @@ def test_a_long_line_is_cut_in_its_middle() -> None:
 
 def test_what_lies_before_the_last_mebibyte_is_not_seen() -> None:
     line = "x" * 99
-    assert summary(b"ValueError: early\n" + f"{line}\n".encode() * (LIMIT // 99)) == "\n".join([line] * 50)
+    assert summary(b"x\nValueError: early\n" + f"{line}\n".encode() * (LIMIT // 99)) == "\n".join([line] * 50)
 
 
 @pytest.mark.requirement("fault-39")

@@ -113,7 +113,7 @@ def printed(source: str) -> str:
         ),
         pytest.param(
             """
-            try: raise ExceptionGroup("g", [ExceptionGroup("h", [KeyError("q")]), ValueError(1)])
+            try: raise ExceptionGroup("g", [KeyError("q"), ExceptionGroup("h", [OSError()]), ValueError(1)])
             except Exception as e: raise RuntimeError("after") from e
             """,
             "RuntimeError: after",
