@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
@@ -20,6 +20,9 @@ from raydp_wrap.errors import StoreError
 from raydp_wrap.model import TerminalState
 from raydp_wrap.store import Store, database
 from raydp_wrap.store.migrations import MIGRATIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["home"]
 
@@ -168,13 +171,18 @@ def test_busy_for_too_long_is_said(home: Path) -> None:
         assert store.outcome("job") == ended()
 
 
+def change_and_raise(store: Store, error: type[BaseException]) -> None:
+    with store._database.write() as connection:
+        connection.execute("INSERT INTO attempts VALUES ('x', 1, 1, '{}')")
+        raise error
+
+
 @pytest.mark.requirement("store-2.1")
 def test_an_error_in_a_transaction_leaves_the_store_usable(home: Path) -> None:
     with Store(home) as store:
         for error in (ValueError, KeyboardInterrupt):
-            with pytest.raises(error), store._database.write() as connection:
-                connection.execute("INSERT INTO attempts VALUES ('x', 1, 1, '{}')")
-                raise error
+            with pytest.raises(error):
+                change_and_raise(store, error)
         connection = store._database._writer
         assert connection is not None
         connection.execute("BEGIN IMMEDIATE")  # an interruption before the block
@@ -328,7 +336,8 @@ def test_a_forked_childs_ordinary_end_closes_nothing_of_its_parents(home: Path) 
         "    with store._database.write() as connection:\n"
         "        connection.pragma('cache_size', 2); connection.pragma('cache_spill', 1)\n"
         "        for n in range(200):\n"
-        "            connection.execute('INSERT INTO attempts VALUES (?, 1, 1, ?)', (f'x{n}', '\"' + 'y' * 900 + '\"'))\n"
+        "            values = f'x{n}', '\"' + 'y' * 900 + '\"'\n"
+        "            connection.execute('INSERT INTO attempts VALUES (?, 1, 1, ?)', values)\n"
         "        inside.set(); go_on.wait()\n"
         "thread = threading.Thread(target=write); thread.start(); inside.wait()\n"
         "pid = os.fork()\n"

@@ -1,8 +1,9 @@
-"""The disk fills up, fails, goes read-only, or loses its power; the process is killed at any call: nothing acknowledged is lost."""
+"""The disk fills up, fails, goes read-only or loses its power, the process is killed: nothing acknowledged is lost."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -54,6 +55,11 @@ def on(disk: Disk) -> Path:
     return path
 
 
+def submit_more(store: Store, numbers: Iterator[int]) -> None:
+    for number in numbers:
+        store.submit(submission(f"job-{number}"))
+
+
 class Filler:
     """All that is free of a disk."""
 
@@ -75,11 +81,10 @@ def test_a_full_disk_is_told_and_the_old_state_stays(disk: Disk) -> None:
     with Store(home) as store:
         store.submit(submission())
         filler = Filler(disk)
-        number = 0
-        with pytest.raises(StoreError, match="the disk is full.*: make room") as caught:
-            while number < 100_000:
-                store.submit(submission(f"job-{number}"))
-                number += 1
+        numbers = itertools.count()
+        with pytest.raises(StoreError, match=r"the disk is full.*: make room") as caught:
+            submit_more(store, numbers)
+        number = next(numbers) - 1
         assert "\n" not in str(caught.value)
         with pytest.raises(StoreError, match="the disk is full"):
             store.finish(ended(diagnostics="d" * 100_000))
@@ -105,8 +110,7 @@ def test_no_store_is_made_or_opened_on_a_full_disk(disk: Disk) -> None:
     filler = Filler(disk)
     for path in (made, new):
         with pytest.raises(StoreError, match="the disk is full"), Store(path) as store:
-            for number in range(100_000):
-                store.submit(submission(f"more-{number}"))
+            submit_more(store, itertools.count(1000))
     assert not (new / "store.db").exists()
     filler.free()
     with Store(made) as store, Store(new) as other:
@@ -121,7 +125,7 @@ def test_a_disk_that_goes_read_only(disk: Disk) -> None:
         store.submit(submission())
     assert libc.mount(None, str(disk.at).encode(), None, MS_REMOUNT | MS_RDONLY, None) == 0
     try:
-        with pytest.raises(StoreError, match="is read-only|can't be (opened|used)") as caught, Store(home) as store:
+        with pytest.raises(StoreError, match=r"is read-only|can't be (opened|used)") as caught, Store(home) as store:
             store.finish(ended())
         assert "\n" not in str(caught.value)
     finally:

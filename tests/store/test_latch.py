@@ -137,7 +137,7 @@ def test_unknown_is_no_decision(home: Path) -> None:
         "UPDATE submissions SET outcome = '{}'",
         "UPDATE submissions SET decided_at = 1",
         "UPDATE submissions SET submission_id = 'other'",
-        "INSERT INTO submissions (submission_id, name, created_at, state, document) VALUES ('x', '', 1, 'FINISHED', '{}')",
+        "INSERT INTO submissions (submission_id, name, created_at, state, document) VALUES ('x', '', 1, 'FAILED', '1')",
         "INSERT INTO submissions (submission_id, name, created_at, state, document) VALUES ('x', '', 1, 'LOST', '{}')",
         "INSERT INTO submissions (submission_id, name, created_at, document) VALUES ('x', '', 1, 'no json')",
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from crash.harness import need, need_root
@@ -13,6 +13,9 @@ from store.making import PROGRAMS
 
 from raydp_wrap.errors import StoreError
 from raydp_wrap.store import Store, network, network_file_system
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MOUNTS = r"""22 1 254:0 / / rw,relatime - ext4 /dev/root rw
 23 22 0:21 / /proc rw,nosuid - proc proc rw

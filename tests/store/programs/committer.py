@@ -1,4 +1,4 @@
-"""committer.py NAME THREADS: for each home on stdin, submit, finish and settle until something fails; say what was done.
+"""committer.py NAME THREADS: for each home on stdin, submit, finish and settle until something fails.
 
 A line is written when a step has been acknowledged, with one write each: "submitted ID", "finished ID",
 "delivered ID", at last "failed SENTENCE" for each thread and "closed".
