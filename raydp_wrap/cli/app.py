@@ -109,10 +109,10 @@ def main(argv: Sequence[str]) -> int:
     """
     try:
         result = app.main(args=list(argv), prog_name="raydp-wrap", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)  # noqa: T201
-        return UsageError.exit_code
     except click.ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # which click has since 8.2
+            print(error.format_message(), file=sys.stderr)  # noqa: T201
+            return UsageError.exit_code
         message = " ".join(error.format_message().split()).rstrip(".")
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "raydp-wrap"

@@ -40,7 +40,7 @@ def test_an_object_of_a_module_and_what_it_needs(site: Path) -> None:
     distribution(site, "good-1.dist-info", "[raydp_wrap]\ngood = some.thing:Outer.plugin [extra]\n")
     (site / "some").mkdir()
     (site / "some" / "thing.py").write_text(
-        f"{HOOKS}class Outer:\n class plugin:\n  @hookimpl\n  @staticmethod\n  def raydp_wrap_event(event): pass\n"
+        f"{HOOKS}class Outer:\n class plugin:\n  @staticmethod\n  @hookimpl\n  def raydp_wrap_event(event): pass\n"
     )
     assert list(loaded().loaded["good"].hooks) == ["raydp_wrap_event"]
 
