@@ -140,15 +140,16 @@ def egg(site: Path) -> list[str]:
 
 
 def upper_case(site: Path) -> list[str]:
-    distribution(site, "One-1.DIST-INFO", None)
-    (site / "One-1.DIST-INFO" / "METADATA").write_text("Name: one\nVersion: 1\n")
-    (site / "One-1.DIST-INFO" / "entry_points.txt").write_text(OURS)
-    return [str(site)]
+    """Its name is the one in its metadata, where the directory's is written like this."""
+    distribution(site / "a", "Nobody-1.DIST-INFO", OURS, name="one")
+    distribution(site / "b", "one-1.dist-info", "[raydp_wrap]\ntwo = two_module\n")
+    return [str(site / "a"), str(site / "b")]
 
 
 def left_by_pip(site: Path) -> list[str]:
-    distribution(site, "-ne-1.dist-info", OURS, name="one")
-    return [str(site)]
+    distribution(site / "a", "-ne-1.dist-info", OURS, name="one")
+    distribution(site / "b", "one-1.dist-info", "[raydp_wrap]\ntwo = two_module\n")
+    return [str(site / "a"), str(site / "b")]
 
 
 UNUSUAL = [zipped, egg, upper_case, left_by_pip]
