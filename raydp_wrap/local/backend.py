@@ -127,13 +127,13 @@ class LocalBackend(Backend):
                     f"{path} can't be read ({error.strerror}): whether it runs is not known."
                 ) from error
             try:
-                return await self._adopt(place)
+                return await self._adopt(place, str(saved.get("identity", "")))
             except BaseException:
                 place.close()
                 raise
         return LocalRunning(None, str(saved.get("identity", "")), None, self._watcher, None)
 
-    async def _adopt(self, place: Place) -> LocalRunning:
+    async def _adopt(self, place: Place, known: str = "") -> LocalRunning:
         guard = None
         with contextlib.suppress(GuardLostError):
             try:
@@ -144,7 +144,7 @@ class LocalBackend(Backend):
                 # EAGAIN: more connect to it at once than it has room for.
                 raise GuardUnresponsiveError(f"the guard in {place.path} can't be reached: {error.strerror}") from error
         identity, started_at = place.identity()
-        return LocalRunning(place, identity, guard, self._watcher, started_at)
+        return LocalRunning(place, known or identity, guard, self._watcher, started_at)
 
     async def forget(self, attempt: Attempt, saved: Mapping[str, Any]) -> None:
         """Remove ATTEMPT's directory.

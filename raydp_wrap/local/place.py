@@ -84,15 +84,11 @@ class Place:
         try:
             try:
                 os.write(fd, identity.encode())
+                # What begins to run after this has begun after a power cut too: ext4, XFS and Btrfs keep with a
+                # new file its name and its directory's.
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            os.fsync(self.fd)
-            parent = os.open(os.path.dirname(self.path), _DIRECTORY & ~os.O_NOFOLLOW)
-            try:
-                os.fsync(parent)
-            finally:
-                os.close(parent)
         except BaseException:
             os.unlink("identity", dir_fd=self.fd)
             raise
