@@ -41,7 +41,7 @@ class ProcessSet:
         self._events = ffi.new("rd_event[]", _EVENTS)
         self._raw = ffi.new("rd_exit *")
         self._reaping: int | None = None
-        self._ended: list[tuple[int, Exit]] = []  # reaped, and not yet returned by a wait
+        self._ended: list[tuple[int, Exit]] = []  # reaped, and not yet returned by a wait; their numbers are not free
         self._owner = os.getpid()
 
     def __len__(self) -> int:
@@ -93,19 +93,38 @@ class ProcessSet:
         return int(self._child(number).pid)
 
     def wait(self, timeout: float | None = None) -> list[tuple[int, Exit]]:
-        """Wait for the next ends, up to TIMEOUT seconds; (number, exit) of each, none if the time was up."""
-        if self._reaping is not None and self._raw.code != _NOT_REAPED:
-            self._note(self._reaping)  # what an exception interrupted
-        n = 0 if self._ended else lib.rd_set_wait(self._set, self._events, _EVENTS, _core.to_ns(timeout))
-        if n != -errno.EINTR:
-            held = 0
-            for i in range(_core.check(n)):
-                held += not self._reap(self._events[i].cookie)
-            if held and not self._ended:
-                time.sleep(_TRACER_PAUSE)  # a tracer holds the zombie, and nothing tells when it lets go
+        """Wait for the next ends, up to TIMEOUT seconds; (number, exit) of each.
+
+        None if the time was up, or if a signal handler ran meanwhile. When a handler raises, the exception ends
+        this call, and what had been collected is returned by the next one; len() counts it until then. Only what
+        was on its way back already is the caller's to lose, like anything that is returned.
+        """
+        self._settle()
+        if not self._ended:
+            self._collect(_core.to_ns(timeout))
         ended = self._ended
+        numbers = [number for number, _ in ended]
+        count = len(numbers)
+        # No call from here on, so no exception either: handed out as a whole, or not at all.
+        self._free += numbers
+        self._count -= count
         self._ended = []
         return ended
+
+    def _settle(self) -> None:
+        """Note the end whose noting an exception interrupted."""
+        if self._reaping is not None and self._raw.code != _NOT_REAPED:
+            self._note(self._reaping)
+
+    def _collect(self, timeout_ns: int) -> None:
+        n = lib.rd_set_wait(self._set, self._events, _EVENTS, timeout_ns)
+        if n == -errno.EINTR:
+            return
+        held = 0
+        for i in range(_core.check(n)):
+            held += not self._reap(self._events[i].cookie)
+        if held and held == n:
+            time.sleep(_TRACER_PAUSE)  # a tracer holds the zombie, and nothing tells when it lets go
 
     def _reap(self, number: int) -> bool:
         # An exception, of a signal handler say, may come after any call: what has been reaped is then in
@@ -124,7 +143,7 @@ class ProcessSet:
         pid = child.pid
         self._raw.signal, self._raw.code = 0, 255
         self._note(number)
-        warnings.warn(f"process {pid} was reaped by someone else", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"process {pid} was reaped by someone else", RuntimeWarning, stacklevel=4)
         return True
 
     def _note(self, number: int) -> None:
@@ -134,30 +153,28 @@ class ProcessSet:
         lib.rd_set_remove(self._set, child.fd)
         # No call between these, so no exception either: noted once, or not at all.
         self._ended += ended
-        self._free += [number]
-        self._count -= 1
         self._reaping = None
         child.pid = 0
         os.close(child.fd)
 
     def kill_all(self) -> list[tuple[int, Exit]]:
-        """SIGKILL every child and reap it; (number, exit) of each."""
+        """SIGKILL every child and reap it; (number, exit) of each, as :meth:`wait` has it."""
+        self._settle()
         for number in range(self._next):
             child = self._child(number)
             if child.pid:
                 lib.rd_signal(child, signals.SIGKILL, lib.RD_SCOPE_PROCESS, -1)
-        ended: list[tuple[int, Exit]] = []
-        while self._count or self._ended:
-            ended += self.wait()
-        return ended
+        while self._count > len(self._ended):
+            self._collect(-1)
+        return self.wait(0)
 
     def close(self) -> None:
         """Kill and reap what is left, and close the set."""
         if self._set >= 0:
             if os.getpid() == self._owner:  # in a fork of ours the children are our parent's
                 self.kill_all()
-            os.close(self._set)
-            self._set = -1
+            fd, self._set = self._set, -1
+            os.close(fd)
 
     def __enter__(self) -> Self:
         return self

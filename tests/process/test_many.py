@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from programs.alarms import alarms
 from programs.compiled import STATIC, compiled, show, tiny
 from programs.facts import DEADLINE, eventually, nothing_left, read_shown, sandboxed, state
 
@@ -72,14 +73,10 @@ def test_closing_leaves_nobody() -> None:
 def test_signal_handlers_run_while_waiting() -> None:
     with ProcessSet() as many:
         number = many.spawn([tiny(), "pause"])
-        before = signal.signal(signal.SIGALRM, lambda *_: os.kill(many.pid(number), signal.SIGTERM))
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-        try:
-            ended: list[tuple[int, Exit]] = []
+        ended: list[tuple[int, Exit]] = []
+        with alarms(lambda: os.kill(many.pid(number), signal.SIGTERM), 0.01):
             while not ended:
                 ended = many.wait(DEADLINE)
-        finally:
-            signal.signal(signal.SIGALRM, before)
         assert [(n, exit_.signal) for n, exit_ in ended] == [(number, signal.SIGTERM)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import socket
 import stat
 import sys
@@ -13,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from programs.alarms import alarms
 from programs.compiled import tiny
 from programs.facts import DEADLINE, environment, eventually, nothing_left, open_fds, state
 
@@ -173,13 +173,8 @@ def test_many_waiters_at_once_do_not_eat_each_others_events(sockets: SocketDirec
 @pytest.mark.requirement("core-1.5")
 def test_signal_handlers_run_while_waiting(sockets: SocketDirectory) -> None:
     process = Process([tiny(), "pause"])
-    before = signal.signal(signal.SIGALRM, lambda *_: process.kill())
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
-    try:
-        with pytest.raises(WorkerDiedError):
-            sockets.wait("w", process, DEADLINE)
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    with alarms(process.kill, 0.01), pytest.raises(WorkerDiedError):
+        sockets.wait("w", process, DEADLINE)
     process.wait(DEADLINE)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 import resource
@@ -13,18 +12,15 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from programs.alarms import alarms
 from programs.compiled import SHARED, compiled, tiny
 from programs.facts import DEADLINE, alive, environment, eventually, nothing_left, open_fds, python, state
 
 from raydp_wrap._native import lib
 from raydp_wrap.errors import WaitTimeoutError
 from raydp_wrap.process import DEVNULL, PIPE, Process
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 METHODS = [1, 2, 3]
 
@@ -194,24 +190,13 @@ def into_poll(process: Process, codes: list[int]) -> None:
     codes.append(code)
 
 
-@contextlib.contextmanager
-def alarms(handler: object, first: float, interval: float = 0.0) -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, handler)  # type: ignore[arg-type]
-    signal.setitimer(signal.ITIMER_REAL, first, interval)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 @pytest.mark.requirement("core-1.3", "run-3.1")
 @pytest.mark.parametrize("method", METHODS)
 def test_signal_handlers_run_while_waiting(method: int) -> None:
     process = Process([tiny(), "pause"], method=method)
     seen = []
 
-    def handler(*_: object) -> None:
+    def handler() -> None:
         seen.append(process.poll())
         if len(seen) == 5:
             process.terminate()
@@ -226,7 +211,7 @@ def test_a_handler_that_raises_ends_the_wait_and_loses_nothing() -> None:
     class EnoughError(Exception):
         pass
 
-    def handler(*_: object) -> None:
+    def handler() -> None:
         raise EnoughError
 
     process = Process([tiny(), "pause"])
@@ -241,7 +226,7 @@ def test_handlers_may_use_the_process_they_interrupt() -> None:
     """At any instruction: no deadlock, no lost status, no descriptor closed twice."""
     current: list[Process] = []
 
-    def handler(*_: object) -> None:
+    def handler() -> None:
         if current:
             current[0].poll()
             current[0].send_signal(0)
