@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-__all__ = ["Database", "is_safe"]
+__all__ = ["Database", "is_safe", "sqlite_version"]
 
 _APPLICATION_ID = 0x52445052  # "RDPR"
 _KEEP_LOG = 256 * 1024  # bytes; a longer log makes the next open slow, for it is read through
@@ -273,7 +273,7 @@ class Database:
 
     def abandon(self) -> list[Any]:
         """Called in a forked child, by :mod:`raydp_wrap.store.forks`."""
-        connections = [self._writer, self._reader]
+        connections = [connection for connection in (self._writer, self._reader) if connection is not None]
         self._writer = self._reader = None
         return connections
 
@@ -313,10 +313,15 @@ def _readable(connection: apsw.Connection) -> bool:
     return True
 
 
-def _refuse_unsafe() -> None:
+def sqlite_version() -> str:
+    """Which SQLite this is: the one that apsw brings."""
     import apsw  # noqa: PLC0415 - as in Database._open
 
-    version = apsw.sqlite_lib_version()
+    return apsw.sqlite_lib_version()
+
+
+def _refuse_unsafe() -> None:
+    version = sqlite_version()
     if not is_safe(version):
         raise StoreError(
             f"the SQLite {version} that apsw brings can lose commits of processes that share a store: "

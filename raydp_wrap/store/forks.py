@@ -65,6 +65,8 @@ def _keep_for_ever() -> None:
     """
     import ctypes  # noqa: PLC0415 - most children end by _exit or exec, and never come here
 
-    for connection in _inherited_connections:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-    _inherited_connections.clear()
+    import apsw  # noqa: PLC0415 - the parent has loaded it
+
+    # The module, too: as it goes, it closes all connections there are.
+    for kept in (apsw, *_inherited_connections):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
