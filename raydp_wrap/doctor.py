@@ -14,7 +14,7 @@ from raydp_wrap.errors import RaydpWrapError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["checks", "sqlite_is_sound"]
+__all__ = ["checks"]
 
 #: How long one of our own checks may take, in seconds: a dead network file system hangs whoever touches it.
 LIMIT = 10.0
@@ -63,19 +63,14 @@ def _home() -> Iterable[Check]:
 
 
 def _sqlite() -> Iterable[Check]:
-    import apsw  # noqa: PLC0415 - the same
+    from raydp_wrap.store.database import is_safe, sqlite_version  # noqa: PLC0415 - the same
 
-    found = apsw.sqlite_lib_version()
-    if sqlite_is_sound(found):
+    found = sqlite_version()
+    if is_safe(found):
         yield Check("sqlite", ok=True, text=found)
     else:
-        yield Check("sqlite", ok=False, text=f"{found} can lose what processes write at the same time: upgrade apsw")
-
-
-def sqlite_is_sound(text: str) -> bool:
-    """Whether SQLite TEXT has the mend of the race between a checkpoint and the log's reset."""
-    version = tuple(map(int, text.split(".")[:3]))
-    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+        text = f"{found} can lose commits of processes that share a store: install apsw 3.51.3 or newer"
+        yield Check("sqlite", ok=False, text=text)
 
 
 def _kernel() -> Iterable[Check]:

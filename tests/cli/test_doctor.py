@@ -77,27 +77,14 @@ def test_a_home_on_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "sound"),
-    [
-        ("3.51.3", True),
-        ("3.52.0", True),
-        ("4.0.0", True),
-        ("3.51.2", False),
-        ("3.51.0", False),
-        ("3.50.7", True),
-        ("3.50.6", False),
-        ("3.44.6", True),
-        ("3.44.5", False),
-        ("3.45.0", False),
-        ("3.40.1", False),
-    ],
+    ("version", "sound"), [("3.51.3", True), ("3.50.7", True), ("3.51.2", False), ("3.40.1", False)]
 )
 def test_which_sqlite_is_sound(version: str, *, sound: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apsw.sqlite_lib_version", lambda: version)
     (check,) = named("sqlite")
     assert check.ok is sound
     assert version in check.text
-    assert sound or "upgrade apsw" in check.text
+    assert sound or "install apsw" in check.text
 
 
 def test_a_guard_that_cannot_be_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,8 @@ WHICH = """
 import sys
 from raydp_wrap.cli import main
 code = main(sys.argv[1:])
-print(*sorted(name for name in sys.modules if name in ("click", "pluggy", "importlib.metadata", "typing", "apsw")), file=sys.stderr)
+seen = {"click", "pluggy", "importlib.metadata", "typing", "apsw"}
+print(*sorted(seen & set(sys.modules)), file=sys.stderr)
 sys.exit(code)
 """
 
@@ -216,6 +217,8 @@ def test_nothing_of_a_plugin_reaches_the_terminal_raw(site: Path, call: Called) 
     distribution(site, "mine-1.dist-info", f"[raydp_wrap]\n{nasty} = mine\n", version="\x1b[31m1")
     (site / "mine.py").write_text(hook("sinks()", f"return {{{nasty!r}: print}}"))
     plugin(site, "broken", f"raise RuntimeError({nasty!r})")
+    plugin(site, "worse", f"from raydp_wrap.errors import UsageError\nraise UsageError({nasty!r})")
+    distribution(site, f"{nasty}torn-1.dist-info".replace("/", ""), "[raydp_wrap]\nnonsense\n")
     for arguments in (["plugins"], ["plugins", "--json"], ["doctor"], ["--help"], ["nope"]):
         done = call(*arguments)
         shown = done.stdout + done.stderr
