@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 
 from raydp_wrap.errors import UsageError
@@ -52,6 +51,8 @@ def _of_user() -> Path:
 
 
 def _below_temporary() -> Path:
+    import tempfile  # noqa: PLC0415 - 15 ms, for who has no home
+
     return Path(tempfile.gettempdir()) / f"raydp-wrap-{os.geteuid()}"
 
 

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import UsageError
@@ -62,7 +61,7 @@ class Run:
         except FileExistsError:
             raise
         except OSError as error:
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove(directory)
             raise UsageError(f"{directory} can't be made ({error.strerror}): set RAYDP_WRAP_HOME elsewhere.") from error
         # A repair may have seen the new directory, taken it for an abandoned one, and removed it.
         if not _locked(lock):
@@ -104,7 +103,7 @@ class Run:
 
     def remove(self) -> None:
         """Remove the directory: what it held is decided and stored."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        _remove(self.directory)
 
     def close(self) -> None:
         """Let go. A guard that shares the lock keeps it."""
@@ -117,6 +116,18 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _remove(directory: Path) -> None:
+    """All that is in it: files, unless a user put something else there."""
+    try:
+        for name in os.listdir(directory):
+            os.unlink(directory / name)
+        os.rmdir(directory)
+    except OSError:
+        import shutil  # noqa: PLC0415 - 10 ms, and rarely needed
+
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _reserve(path: Path) -> None:
