@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["SinkContract", "SinkFactory"]
 
 _TOLD = (Verdict.ACCEPTED, Verdict.DUPLICATE)
-_CUT_SHORT = 12
+_CUT_SHORT = 10
 
 
 class SinkFactory(Protocol):
