@@ -9,7 +9,7 @@ from raydp_wrap import plugins, sinks
 from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.process import parse_record
 from raydp_wrap.repair import decide_by
-from raydp_wrap.reporter import report
+from raydp_wrap.reporter.reporting import report
 from raydp_wrap.runs import Run
 from raydp_wrap.store import Store
 

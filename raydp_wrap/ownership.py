@@ -13,6 +13,7 @@ from raydp_wrap.errors import RaydpWrapError, UsageError
 from raydp_wrap.home import home
 from raydp_wrap.model import Event, EventKind, Submission
 from raydp_wrap.process import Guard
+from raydp_wrap.reporter.conclude import conclude
 from raydp_wrap.runs import Run
 from raydp_wrap.store import Store
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from raydp_wrap.backend import Sink
     from raydp_wrap.model import Launch, Outcome
-    from raydp_wrap.reporter import Interrupt
+    from raydp_wrap.reporter.reporter import Interrupt
 
 __all__ = ["Ownership", "delivery_command", "log", "new_submission_id"]
 
@@ -83,12 +84,12 @@ class Ownership:
 
     def end(self, outcome: Outcome, patience: float, interrupt: Interrupt | None = None) -> Outcome:
         """Store OUTCOME, tell everyone for at most PATIENCE seconds, and clean up; the outcome that stands."""
-        from raydp_wrap.reporter import conclude, report  # noqa: PLC0415 - after the job, not before it
-
         concluded = conclude(self.store, self.submission, outcome, self._tell, make_room=self.run.make_room)
         if concluded.decided:
             self.event(EventKind.TERMINAL, concluded.outcome)
         if concluded.deliveries:
+            from raydp_wrap.reporter.reporting import report  # noqa: PLC0415 - a run may have no sinks
+
             report(concluded, _sink, patience, self._tell, interrupt=interrupt)
         if concluded.stored:
             self.run.remove()

@@ -10,7 +10,7 @@ from raydp_wrap.errors import RecordError
 from raydp_wrap.model import Event, EventKind
 from raydp_wrap.outcome import from_record, without_record
 from raydp_wrap.process import read_record, sweep
-from raydp_wrap.reporter import conclude
+from raydp_wrap.reporter.conclude import conclude
 from raydp_wrap.runs import Run
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from raydp_wrap.model import ExitRecord, Outcome, Submission
-    from raydp_wrap.reporter import Concluded
+    from raydp_wrap.reporter.conclude import Concluded
     from raydp_wrap.store import Store
 
 __all__ = ["decide_by", "repair"]

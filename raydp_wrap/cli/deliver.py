@@ -13,18 +13,19 @@ from raydp_wrap.cli.messages import say
 from raydp_wrap.cli.values import Duration
 from raydp_wrap.home import home
 from raydp_wrap.repair import repair
-from raydp_wrap.reporter import Reporter, sentence
+from raydp_wrap.reporter.reporter import Reporter
+from raydp_wrap.reporter.reporting import sentence
 from raydp_wrap.store import DeliveryStatus, Store
 
 if TYPE_CHECKING:
     from raydp_wrap.model import Outcome
-    from raydp_wrap.reporter import Told
+    from raydp_wrap.reporter.reporter import Told
     from raydp_wrap.store import Undelivered
 
 
 @click.command(
     context_settings={"show_default": True},
-    epilog="The exit code is 0 when no report is waiting any more, 1 when one is. What a sink has refused is not sent again.",
+    epilog="The exit code is 0 when no report is waiting any more, 1 when one is. What a sink refused is not sent again.",
 )
 @click.option("--timeout", type=Duration(), default="1m", help="How long to try.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was decided and delivered, and what waits, as JSON.")

@@ -1,26 +1,24 @@
-"""The end of a submission: decided once, then told."""
+"""The end of a submission: decided once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from raydp_wrap.errors import AlreadyDecidedError, StoreError
-from raydp_wrap.reporter.reporter import LEASE, Reporter
-from raydp_wrap.reporter.unstored import Unstored
-from raydp_wrap.sinks import redacted
-from raydp_wrap.store import Claimer, DeliveryStatus
+from raydp_wrap.store import Claimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from raydp_wrap.backend import Sink
     from raydp_wrap.model import Outcome, Submission
     from raydp_wrap.reporter.outbox import Outbox
-    from raydp_wrap.reporter.reporter import Interrupt, Told
     from raydp_wrap.store import Delivery, Store
 
-__all__ = ["Concluded", "conclude", "report"]
+__all__ = ["LEASE", "Concluded", "conclude"]
+
+#: Seconds that a claim lasts: longer than any try, so that only a sender that was stopped loses it.
+LEASE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,8 @@ def conclude(
             return _stored(store, outcome, claim=claim)
     except StoreError as error:
         tell(f"the outcome could not be stored, it is {outcome.state.value}: {error}")
+        from raydp_wrap.reporter.unstored import Unstored  # noqa: PLC0415 - rarely needed
+
         unstored = Unstored(submission, outcome)
         deliveries = unstored.claim(Claimer.of_this_process()) if claim else ()
         return Concluded(outcome, deliveries, unstored, stored=False)
@@ -73,33 +73,3 @@ def _stored(store: Store, outcome: Outcome, *, claim: bool) -> Concluded:
     except AlreadyDecidedError as error:
         untold = store.claim(claimer, submission_id=outcome.submission_id, lease=LEASE) if claim else ()
         return Concluded(error.outcome or outcome, untold, store, decided=False)
-
-
-def report(
-    concluded: Concluded,
-    make: Callable[[str], Sink],
-    patience: float,
-    tell: Callable[[str], None],
-    *,
-    interrupt: Interrupt | None = None,
-) -> None:
-    """Tell the sinks for at most PATIENCE seconds, and TELL a person of those that have not taken it."""
-    try:
-        told = Reporter(concluded.outbox, make).deliver(concluded.deliveries, patience, interrupt=interrupt)
-    except (StoreError, OSError) as error:
-        tell(f"not all could be told of the outcome: {error}")
-        return
-    for one in told:
-        if text := sentence(one, stored=concluded.stored):
-            tell(text)
-
-
-def sentence(told: Told, *, stored: bool = True) -> str:
-    """What to say of a report that was not delivered; "" where there is nothing to say."""
-    if told.status is DeliveryStatus.DELIVERED:
-        return ""
-    sink = redacted(told.sink)
-    if told.status is DeliveryStatus.REJECTED:
-        return f"the outcome, {told.state.value}, was rejected by {sink}: {told.text}"
-    later = "; raydp-wrap deliver sends it later" if stored else ""
-    return f"the outcome, {told.state.value}, was not delivered to {sink}: {told.text}{later}"

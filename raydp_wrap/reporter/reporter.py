@@ -15,6 +15,7 @@ from raydp_wrap.errors import StoreError
 from raydp_wrap.model import Report
 from raydp_wrap.reporter.backoff import MAX_TRIES, pause
 from raydp_wrap.reporter.call import Call
+from raydp_wrap.reporter.conclude import LEASE
 from raydp_wrap.store import Claimer, DeliveryStatus
 
 if TYPE_CHECKING:
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
     from raydp_wrap.reporter.outbox import Outbox
     from raydp_wrap.store import Delivery
 
-__all__ = ["LEASE", "Interrupt", "Reporter", "Told"]
+__all__ = ["Interrupt", "Reporter", "Told"]
 
 #: A descriptor that becomes readable, and whether that means that nobody has patience any more.
 Interrupt: TypeAlias = "tuple[int, Callable[[], bool]]"
 
-LEASE = 60.0  # seconds; longer than any try, so that only a sender that was stopped loses its claim
 TRY_TIMEOUT = 30.0
 _PARALLEL = 16
 _WITHOUT_APP_ID = 3600.0  # learning the id makes it due at once

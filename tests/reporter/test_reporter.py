@@ -18,8 +18,10 @@ from reporter.conftest import Scripted, ended
 
 from raydp_wrap.errors import StoreError
 from raydp_wrap.model import Submission, TerminalState
-from raydp_wrap.reporter import Reporter, Told, conclude, report, sentence
 from raydp_wrap.reporter.backoff import MAX_TRIES
+from raydp_wrap.reporter.conclude import conclude
+from raydp_wrap.reporter.reporter import Reporter, Told
+from raydp_wrap.reporter.reporting import report, sentence
 from raydp_wrap.store import Claimer, DeliveryStatus, Store
 
 if TYPE_CHECKING:
@@ -202,7 +204,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from reporter.conftest import Scripted, ended
 from raydp_wrap.model import Submission
-from raydp_wrap.reporter import conclude, report
+from raydp_wrap.reporter.conclude import conclude
+from raydp_wrap.reporter.reporting import report
 from raydp_wrap.store import Store
 me, home, folder = int(sys.argv[4]), Path(sys.argv[1]), sys.argv[2]
 found = []
@@ -281,7 +284,7 @@ SENDER = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from reporter.conftest import Scripted
-from raydp_wrap.reporter import Reporter
+from raydp_wrap.reporter.reporter import Reporter
 from raydp_wrap.store import Store
 with Store(sys.argv[1]) as store:
     print("ready", flush=True)
