@@ -131,6 +131,8 @@ typedef struct {
 } rd_siginfo;
 
 int rd_signal(const rd_child *child, int sig, int scope, int cgroup_fd);
+/* In a forked child: be sent SIG when the thread of PARENT that forked it ends; -ESRCH if it has ended. */
+int rd_die_with(int parent, int sig);
 /* signal, wait up to grace, SIGKILL, reap within reap_ns: 1 reaped, 0 still not (RD_RUNG_PENDING). */
 int rd_stop(const rd_child *child, int sig, int64_t grace_ns, int64_t reap_ns, int scope, int cgroup_fd, rd_exit *out);
 /* Block the signals of MASK (bit n-1 is signal n) in this thread; a descriptor that yields them. */

@@ -116,6 +116,14 @@ static int signal_cgroup(int cgroup_fd, int sig)
     return ret < 0 ? ret : s.worst;
 }
 
+int rd_die_with(int parent, int sig)
+{
+    long ret = rd_sys5(__NR_prctl, 1 /* PR_SET_PDEATHSIG */, sig, 0, 0, 0);
+    if (ret < 0)
+        return (int)ret;
+    return rd_sys0(__NR_getppid) == parent ? 0 : -ESRCH; /* who ended before sends nothing any more */
+}
+
 int rd_signal(const rd_child *child, int sig, int scope, int cgroup_fd)
 {
     switch (scope) {

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
+
+from raydp_wrap._native import lib
+from raydp_wrap.process import _core
 
 __all__ = ["die_with"]
 
-_PR_SET_PDEATHSIG = 1
-
 
 def die_with(parent: int) -> None:
-    """Have the kernel end this process by SIGKILL when the thread of PARENT that forked it ends."""
-    import ctypes  # noqa: PLC0415 - 3 ms, in a child only
+    """Have the kernel end this process by SIGKILL when the thread of PARENT that forked it ends.
 
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it had ended before the kernel was told
-        os._exit(1)
+    Raises:
+        ProcessLookupError: it has ended already.
+
+    """
+    _core.check(lib.rd_die_with(parent, int(signal.SIGKILL)))

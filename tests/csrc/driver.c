@@ -427,6 +427,30 @@ static void signals(void)
     sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+/* A forked child whose parent is ended is ended as well; one whose parent is another finds out. */
+static void death_with_parent(void)
+{
+    int fds[2], middle = -1, status;
+    CHECK(pipe(fds) == 0);
+    CHECK((middle = fork()) >= 0);
+    if (!middle) {
+        if (!fork()) {
+            char ok = rd_die_with(getpid(), SIGKILL) == -ESRCH && rd_die_with(getppid(), SIGKILL) == 0;
+            if (write(fds[1], &ok, 1) == 1)
+                for (;;)
+                    pause();
+        }
+        for (;;)
+            pause();
+    }
+    close(fds[1]);
+    char ok = 0;
+    CHECK(read(fds[0], &ok, 1) == 1 && ok);
+    CHECK(kill(middle, SIGKILL) == 0 && waitpid(middle, &status, 0) == middle);
+    CHECK(read(fds[0], &ok, 1) == 0); /* nobody holds the other end any more */
+    close(fds[0]);
+}
+
 static void sockets(const char *directory)
 {
     char path[PATH_MAX], longest[256], data[16];
@@ -505,6 +529,7 @@ int main(int argc, char **argv)
     interrupted();
     sets();
     signals();
+    death_with_parent();
     sockets(argv[2]);
     CHECK(waitpid(-1, NULL, __WALL | WNOHANG) == -1 && errno == ECHILD);
     /* a watching thread closes its eventfd a moment after the child's end is known */
