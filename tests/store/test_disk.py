@@ -223,7 +223,7 @@ def kill_at(home: Path, log: Path, sites: list[tuple[str, int]]) -> set[int]:
 
 
 SYNCS = "fsync,fdatasync"
-CHANGES = f"{SYNCS},pwrite64,rename,unlink,ftruncate,fchmod,fcntl"
+CHANGES = f"{SYNCS},pwrite64,rename,unlink,ftruncate,fchmod"
 
 
 def sample(sites: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
@@ -255,6 +255,7 @@ def test_killed_at_some_calls(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 @pytest.mark.requirement("store-2.1")
 def test_killed_at_every_call_that_changes_the_disk(home: Path, tmp_path: Path) -> None:
     log = tmp_path / "trace"
@@ -425,6 +426,63 @@ def cut_under_load(disk: Disk, committers: Committers, times: int) -> None:
             shutil.rmtree(home)
     print(f"{times} cuts, {finished} decisions acknowledged before them")
     assert finished > times
+
+
+# One decision after the other, as fast as it goes, until the disk says no.
+RAW = """
+import os, sys, apsw
+connection = apsw.Connection(sys.argv[1])
+connection.pragma("journal_mode", sys.argv[2])
+connection.pragma("synchronous", sys.argv[3])
+for number in range(1 << 30):
+    try:
+        connection.execute("INSERT INTO decisions VALUES (?)", (number,))
+    except apsw.Error:
+        break
+    os.write(1, f"{number}\\n".encode())
+"""
+
+
+def lost_in_mode(disk: Disk, journal: str, synchronous: str, cuts: int) -> int:
+    """After how many of CUTS an acknowledged decision was gone."""
+    lost = 0
+    for number in range(cuts):
+        path = disk.at / f"{journal}-{synchronous}-{number}"
+        connection = apsw.Connection(str(path))
+        connection.pragma("journal_mode", journal)
+        connection.execute("CREATE TABLE decisions (number)")
+        connection.close()
+        os.sync()
+        with subprocess.Popen([sys.executable, "-c", RAW, path, journal, synchronous], stdout=subprocess.PIPE) as raw:
+            assert raw.stdout
+            said = raw.stdout.readline()
+            at = time.perf_counter() + random.random() * 0.02
+            while time.perf_counter() < at:
+                pass
+            os.set_blocking(raw.stdout.fileno(), False)
+            said += raw.stdout.read() or b""
+            disk.cut()
+            os.set_blocking(raw.stdout.fileno(), True)
+            raw.stdout.read()
+        disk.unmount()
+        disk.mount()
+        connection = apsw.Connection(str(path))
+        kept = {row[0] for row in connection.execute("SELECT number FROM decisions")}
+        connection.close()
+        lost += not {int(line) for line in said.split(b"\n")[:-1]} <= kept
+        for file in disk.at.glob(f"{path.name}*"):
+            file.unlink()
+    return lost
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("fault-13", "store-2.1")
+def test_why_the_log_is_synced_at_each_commit(disk: Disk) -> None:
+    modes = [("wal", "NORMAL"), ("wal", "FULL"), ("delete", "FULL"), ("delete", "EXTRA"), ("persist", "FULL")]
+    lost = {mode: lost_in_mode(disk, *mode, cuts=60) for mode in modes}
+    print(lost)
+    assert lost["wal", "FULL"] == 0
+    assert lost["wal", "NORMAL"] > 0, "this test sees no loss"
 
 
 @pytest.mark.requirement("fault-13", "store-2.1")
