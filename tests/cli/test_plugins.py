@@ -232,3 +232,26 @@ def test_none_is_installed(call: Called) -> None:
         assert done.stdout == (
             "no plugin is installed: pip install raydp-wrap-spark brings spark-submit and raydp-submit\n"
         )
+
+
+FAULTS = {
+    "raises": "raise ValueError('fault')",
+    "exits": "raise SystemExit(0)",
+    "prints": "print('fault')",
+    "hangs": "import threading; threading.Event().wait()",
+    "lies": "return 7",
+}
+
+
+@pytest.mark.requirement("fault-35")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_run_ends_the_same_whatever_its_plugins_do(site: Path, call: Called, tmp_path: Path, fault: str) -> None:
+    source = "\n".join(
+        hook(signature, FAULTS[fault]) for signature in ("edit_launch()", "event()", "evidence()", "sinks()")
+    )
+    plugin(site, "faulty", source)
+    done = call("run", "--name", "x", "--report", str(tmp_path / "report"), "--", "sh", "-c", "echo out; exit 7")
+    assert (done.returncode, done.stdout) == (7, "out\n")
+    assert "fault" in done.stderr
+    found = json.loads((tmp_path / "report").read_text())
+    assert (found["state"], found["exit_code"], found["reason"]) == ("FAILED", 7, "AppFailed")

@@ -120,7 +120,7 @@ def test_the_cluster_s_truth_beats_the_wait_status(
         assert "says otherwise: the driver" in outcome.diagnostics or status.observation in outcome.diagnostics
 
 
-@pytest.mark.requirement("k8s-9")
+@pytest.mark.requirement("kube-9")
 def test_a_submitter_that_failed_and_a_job_that_succeeded_is_a_case_of_its_own() -> None:
     outcome = decide([waited(1), cluster(FINISHED)], WHAT)
     assert (outcome.state, outcome.exit_code, outcome.reason) == (FINISHED, 0, None)

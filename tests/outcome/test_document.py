@@ -58,7 +58,7 @@ def test_what_is_kept_is_read_back(outcome: Outcome) -> None:
     )
 
 
-@pytest.mark.requirement("k8s-8")
+@pytest.mark.requirement("kube-8")
 def test_what_a_newer_version_added_is_left_out_and_what_an_older_one_lacks_has_its_default() -> None:
     raw = dict(to_dict(Outcome("s", "n", 1, TerminalState.FINISHED, 0, None, None, "", (), 1.0, 2.0, Usage())))
     newer = {

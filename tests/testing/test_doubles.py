@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from programs.facts import environment
+from programs.facts import environment, eventually
 
 from raydp_wrap.backend import Verdict
 from raydp_wrap.errors import UsageError
@@ -23,7 +24,6 @@ from raydp_wrap.testing.leftovers import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Make = Callable[..., FaultySink]
 
@@ -107,6 +107,8 @@ def test_leftovers_are_seen_and_ended() -> None:
         command = ["/bin/sh", "-c", "setsid sleep 1000 & echo; exit 0"]
         assert subprocess.run(command, check=True, capture_output=False, stdout=subprocess.DEVNULL).returncode == 0
         child = subprocess.Popen(["sleep", "2000"])
+        arguments = Path(f"/proc/{child.pid}/cmdline")
+        eventually(lambda: arguments.read_bytes() == b"sleep\0002000\0", "it is that program")
     assert len(left) == 2
     assert any("sleep 2000" in one for one in left)
     child.returncode = -signal.SIGKILL  # it was reaped there
