@@ -122,7 +122,7 @@ def kind(outcome: Outcome | None) -> str:
     return UNSEEN
 
 
-@pytest.mark.requirement("store-2.5", "raydp-7")
+@pytest.mark.requirement("store-2.5", "store-2.2", "raydp-7", "kube-10")
 @pytest.mark.parametrize(("point", "expected"), POINTS, ids=[point.partition(":")[2] for point, _ in POINTS])
 def test_killed_between_two_steps(tmp_path: Path, point: str, expected: str) -> None:
     site = Site(tmp_path)

@@ -73,6 +73,13 @@ def test_what_a_newer_version_added_is_left_out_and_what_an_older_one_lacks_has_
     assert (from_dict(raw).tags, from_dict(raw).app_id) == ({}, None)
 
 
+@pytest.mark.requirement("kube-7")
+@pytest.mark.parametrize("code", [None, 0, 1])
+def test_nothing_and_0_stay_two_things(code: int | None) -> None:
+    outcome = Outcome("s", "n", 1, TerminalState.FAILED, code, None, None, "", (), None, None, Usage())
+    assert from_dict(json.loads(json.dumps(to_dict(outcome)))).exit_code is code
+
+
 @pytest.mark.parametrize("raw", [{}, {"state": "FINISHED"}, {"state": "GONE"}])
 def test_what_is_no_outcome_is_refused(raw: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):

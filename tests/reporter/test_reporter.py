@@ -258,7 +258,7 @@ def test_8_processes_of_8_threads_race_to_report(store: Store, home: Path, folde
     assert [tries(folder, n) for n in (1, 2)] == [1, 1]
 
 
-@pytest.mark.requirement("raydp-1", "outcome-1.1")
+@pytest.mark.requirement("raydp-1", "outcome-1.1", "kube-2")
 def test_64_threads_race_to_report(store: Store, folder: Path) -> None:
     submission = Submission("s", "n", 1.0, (f"{folder}?yes",))
     store.submit(submission)
