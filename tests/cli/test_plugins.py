@@ -238,7 +238,7 @@ FAULTS = {
     "raises": "raise ValueError('fault')",
     "exits": "raise SystemExit(0)",
     "prints": "print('fault')",
-    "hangs": "import threading; threading.Event().wait()",
+    "hangs": "import threading; threading.Event().wait()",  # once, in the first event: it is not asked again
     "lies": "return 7",
 }
 
