@@ -66,12 +66,8 @@ class Database:
                     "execute a new program for that."
                 )
             self.file = file
-            new_log = not _size(self.path + "-wal")
             self._writer: apsw.Connection | None = self._connect()
             forks.opened(self)
-            if new_log:
-                # SQLite syncs the directory, too, and takes no notice when that fails.
-                place.sync_directory(self.directory)
 
     def _connect(self) -> apsw.Connection:
         connection = self._open(self.path)
@@ -95,6 +91,7 @@ class Database:
 
     def _prepare(self, connection: apsw.Connection) -> None:
         """Look at what it is before anything of it is touched."""
+        new_log = not _size(self.path + "-wal")
         if not os.stat(self.path).st_size:
             raise failures.damaged(self.path, "it is empty")
         if connection.pragma("application_id") != _APPLICATION_ID:
@@ -104,6 +101,9 @@ class Database:
         if connection.pragma("user_version") < len(MIGRATIONS):
             with _transaction(connection):
                 self._migrate(connection)
+        if new_log:
+            # SQLite syncs the directory, too, and takes no notice when that fails.
+            place.sync_directory(self.directory)
         if _size(self.path + "-wal") > _LONG_LOG:
             import apsw  # noqa: PLC0415 - as in _open
 
@@ -152,6 +152,8 @@ class Database:
                     number = connection.system_errno
                 if isinstance(error, apsw.CorruptError) and not _readable(connection):
                     number = errno.EIO
+            elif isinstance(error, apsw.CantOpenError):
+                number = _obstacle(self.path)
             raise failures.from_sqlite(self.path, error, number, self.timeout) from error
         except OSError as error:
             raise failures.from_kernel(self.path, error) from error
@@ -295,6 +297,15 @@ class _Patience:
         spread = min(tries + 1, 8) * (time.perf_counter_ns() % 1000) * 1e-6
         time.sleep(min(1e-4 + spread, self._deadline - now))
         return True
+
+
+def _obstacle(path: str) -> int:
+    """The errno behind an open that failed, as far as it can be seen afterwards; 0 unknown."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno or 0
+    return 0 if os.access(path, os.R_OK | os.W_OK, effective_ids=True) else errno.EACCES
 
 
 def _readable(connection: apsw.Connection) -> bool:

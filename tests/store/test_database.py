@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
-from crash.harness import need_root
+from crash.harness import need_root, open_folder
 from store.making import ENV, PROGRAMS, ended, home, submission, umask
 
 from raydp_wrap.errors import StoreError
@@ -23,7 +23,13 @@ from raydp_wrap.store.migrations import MIGRATIONS
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["home"]
+__all__ = ["home", "open_folder"]
+
+
+def test_an_import_loads_no_sqlite() -> None:
+    program = "import sys, raydp_wrap.store; print({'apsw', 'sqlite3'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", program], env=ENV, capture_output=True, check=True, text=True).stdout
+    assert out == "set()\n"
 
 
 def modes(home: Path) -> dict[str, int]:
@@ -279,6 +285,21 @@ def test_a_home_that_is_missing_or_not_ours(home: Path) -> None:
     os.chown(home / "store.db", 65534, 65534)
     with pytest.raises(StoreError, match="belongs to another user"):
         Store(home)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_no_right_to_it_is_said(open_folder: Path) -> None:
+    need_root()
+
+    def denied() -> None:
+        os.seteuid(65534)
+        home = open_folder / "home"
+        home.mkdir(0o700)
+        Store(home).close()
+        (home / "store.db").chmod(0)
+        Store(home)
+
+    assert "can't be opened (Permission denied)" in in_child(denied)
 
 
 def test_a_home_behind_a_link_and_a_relative_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
