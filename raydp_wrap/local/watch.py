@@ -1,4 +1,4 @@
-"""Events for files that grow: one inotify instance, of which a user has few."""
+"""Events for files that grow: one inotify instance for all, of which a user has few, and only while it is needed."""
 
 from __future__ import annotations
 
@@ -54,10 +54,14 @@ class Watcher:
         loop = asyncio.get_running_loop()
         if self._fd < 0:
             self._fd = _checked(_libc().inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
-        # By the descriptor: whatever its name is by now, it is this file.
-        watch = _checked(_libc().inotify_add_watch(self._fd, b"/proc/self/fd/%d" % fd, _IN_MODIFY))
-        if not self._events:
             loop.add_reader(self._fd, self._read)
+        try:
+            # By the descriptor: whatever its name is by now, it is this file.
+            watch = _checked(_libc().inotify_add_watch(self._fd, b"/proc/self/fd/%d" % fd, _IN_MODIFY))
+        except RaydpWrapError:
+            if not self._events:
+                self._release(loop)
+            raise
         event = asyncio.Event()
         self._events.setdefault(watch, []).append(event)
         try:
@@ -68,7 +72,16 @@ class Watcher:
                 del self._events[watch]
                 _libc().inotify_rm_watch(self._fd, watch)
             if not self._events:
-                loop.remove_reader(self._fd)
+                self._release(loop)
+
+    def _release(self, loop: asyncio.AbstractEventLoop) -> None:
+        fd, self._fd = self._fd, -1
+        try:
+            loop.remove_reader(fd)
+            # The kernel may take 20 ms to close one: in a thread.
+            loop.run_in_executor(None, os.close, fd)
+        except RuntimeError:  # the loop is closed, or about to be
+            os.close(fd)
 
     def _read(self) -> None:
         try:
@@ -83,7 +96,3 @@ class Watcher:
             for events in self._events.values() if missed else (self._events.get(watch, ()),):
                 for event in events:
                     event.set()
-
-    def __del__(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)

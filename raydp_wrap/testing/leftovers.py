@@ -76,6 +76,7 @@ def _reap(before: set[int], deadline: float) -> None:
 def _described(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return f"{pid} ({file.read().replace(bytes(1), b' ').decode(errors='replace').strip() or 'a zombie'})"
+            command = file.read().replace(bytes(1), b" ").decode(errors="replace").strip()
+            return f"{pid} ({command or 'a zombie, or just begun'})"
     except OSError:
         return str(pid)
