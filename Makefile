@@ -54,6 +54,9 @@ lint: $(VENV)/lint.stamp
 bench: $(VENV)/core.stamp
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.store
+	$(BIN)/python -m benchmarks.delivery
 
 wheel: $(VENV)/base.stamp
 	$(BIN)/python -m pip install --quiet build

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command(
     context_settings={"show_default": True},
-    epilog="The exit code is 0 when no report is waiting any more, 1 when one is. What a sink refused is not sent again.",
+    epilog="The exit code is 0 when no report waits any more, 1 when one does. What a sink refused is not sent again.",
 )
 @click.option("--timeout", type=Duration(), default="1m", help="How long to try.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was decided and delivered, and what waits, as JSON.")
