@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import errno
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.backend import Backend
 from raydp_wrap.errors import GuardLostError, GuardUnresponsiveError, RaydpWrapError, StartError, UsageError
-from raydp_wrap.local.place import Place
+from raydp_wrap.local.place import Place, new_identity
 from raydp_wrap.local.running import LocalRunning, prune
 from raydp_wrap.local.watch import Watcher
 from raydp_wrap.process import DEVNULL, Guard, private_directory
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalBackend"]
 
-_READABLE = 60  # of an identity's 95 bytes, for who looks at a process's environment
-_STRANGE = re.compile(r"[^A-Za-z0-9._-]")
 _LONGEST_NAME = 255
 
 
@@ -62,7 +59,7 @@ class LocalBackend(Backend):
             if not place.lock():
                 await asyncio.to_thread(place.wait_for_lock)
             try:
-                identity = f"{_STRANGE.sub('_', os.path.basename(path))[:_READABLE]}-{os.urandom(8).hex()}"
+                identity = new_identity(os.path.basename(path))
                 guard = self._start(place, launch, limits, identity)
             finally:
                 place.unlock()

@@ -6,19 +6,21 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import RecordError
 from raydp_wrap.process import read_record
+from raydp_wrap.process.identity import ProcessIdentity
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from raydp_wrap.model import ExitRecord
 
-__all__ = ["Place"]
+__all__ = ["Place", "boot_of", "new_identity"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -26,6 +28,20 @@ _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FILES = ("identity", "output", "record", "socket")
 _LONGEST_IDENTITY = 95
+_READABLE = 60
+_TAG = 8
+_STRANGE = re.compile(r"[^A-Za-z0-9._]")
+
+
+def new_identity(name: str) -> str:
+    """What marks the processes of a start: for people NAME as far as it goes, this boot's tag, and chance."""
+    boot = ProcessIdentity.of_this_process().boot_id[:_TAG]
+    return f"{_STRANGE.sub('_', name)[:_READABLE]}-{boot}-{os.urandom(8).hex()}"
+
+
+def boot_of(identity: str) -> str:
+    """The tag of the boot in which IDENTITY was made; "" is unknown."""
+    return identity.rpartition("-")[0].rpartition("-")[2]
 
 
 class Place:
@@ -73,6 +89,8 @@ class Place:
     def claim(self, identity: str) -> bool:
         """Write IDENTITY, so that it lasts; False, if there is one already: it may have been started.
 
+        One that another has written, who died before anything could begin, is replaced. The caller has the lock.
+
         Raises:
             OSError: it can't be written, and was not.
 
@@ -80,7 +98,10 @@ class Place:
         try:
             fd = os.open("identity", _NEW, 0o600, dir_fd=self.fd)
         except FileExistsError:
-            return False
+            if not self._never_began(identity):
+                return False
+            os.unlink("identity", dir_fd=self.fd)
+            fd = os.open("identity", _NEW, 0o600, dir_fd=self.fd)
         try:
             try:
                 os.write(fd, identity.encode())
@@ -93,6 +114,15 @@ class Place:
             os.unlink("identity", dir_fd=self.fd)
             raise
         return True
+
+    def _never_began(self, identity: str) -> bool:
+        """Whether what was claimed was certainly not started: whoever did holds the lock no more."""
+        there = self.identity()[0]
+        if not there:
+            return True  # nothing begins before it is written and synced
+        # The output is made next. After a power cut it may be gone, though much had begun: another boot proves nothing.
+        same_boot = bool(boot_of(there)) and boot_of(there) == boot_of(identity)
+        return same_boot and os.listdir(self.fd) == ["identity"]
 
     def identity(self) -> tuple[str, float | None]:
         """What was written, "" if nothing was, and when (seconds since the epoch)."""

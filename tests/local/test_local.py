@@ -16,6 +16,7 @@ from programs.facts import alive, eventually, open_fds
 
 from raydp_wrap.errors import GuardUnresponsiveError, RaydpWrapError, StartError, UsageError
 from raydp_wrap.local import LocalBackend
+from raydp_wrap.local.place import boot_of, new_identity
 from raydp_wrap.model import Attempt, Launch, Limits, Reason, TerminalState
 from raydp_wrap.process import Guard, read_record
 from raydp_wrap.testing import Held
@@ -418,3 +419,40 @@ def _state_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
         return await restore(self, attempt, json.loads(json.dumps(saved)))
 
     monkeypatch.setattr(LocalBackend, "restore", through_json)
+
+
+def claimed(directory: Path, identity: str, *others: str) -> None:
+    """What an owner leaves that is killed while it launches."""
+    place = directory / "20250301-120000-abc.2"
+    place.mkdir(parents=True, mode=0o700)
+    directory.chmod(0o700)
+    for name, text in (("identity", identity), *((name, "") for name in others)):
+        (place / name).write_text(text, encoding="ascii")
+
+
+@pytest.mark.requirement("fault-3")
+@pytest.mark.parametrize(
+    ("boot", "others", "starts"),
+    [
+        ("", (), True),
+        ("this", (), True),
+        ("this", ("output",), False),
+        ("this", ("output", "socket"), False),
+        ("another", (), False),
+        ("unknown", (), False),
+    ],
+)
+def test_what_certainly_never_began_is_started(
+    tmp_path: Path, boot: str, others: tuple[str, ...], *, starts: bool
+) -> None:
+    identity = new_identity("x")
+    changed = {"this": identity, "another": identity.replace(boot_of(identity), "00000000"), "unknown": "x--0", "": ""}
+    claimed(tmp_path / "state", changed[boot], *others)
+
+    async def scenario() -> None:
+        async with await launched(tmp_path / "state", Launch(("/bin/sh", "-c", "exit 7"))) as held:
+            outcome = await held.end()
+            assert outcome.exit_code == (7 if starts else None)
+            assert outcome.reason is (Reason.APP_FAILED if starts else Reason.JOB_LOST)
+
+    drive(scenario())
