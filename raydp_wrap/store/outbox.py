@@ -63,18 +63,17 @@ def _claim_of(claimer: ProcessIdentity, lease: float, now: float) -> tuple[str, 
     return os.urandom(16).hex(), records.dump(claimer.to_dict()), now + lease
 
 
-_CANDIDATES = """
-SELECT o.submission_id, o.sink, o.position, o.status, o.tries, s.outcome, s.app_id
-FROM outbox AS o JOIN submissions AS s USING (submission_id)
-WHERE o.status <> 'delivered' AND o.submission_id = ifnull(:submission_id, o.submission_id) AND (
-    o.status = 'pending' AND CASE
-        WHEN o.claim IS NULL THEN o.next_try_at <= :now OR o.next_try_at > :farthest_try
-        ELSE o.lease_until <= :now OR o.lease_until > :farthest_lease
-            OR o.claimer IN (SELECT value FROM json_each(:dead))
+_DUE = """
+SELECT submission_id, sink, position, status, tries FROM outbox
+WHERE status <> 'delivered' AND submission_id = ifnull(:submission_id, submission_id) AND (
+    status = 'pending' AND CASE
+        WHEN claim IS NULL THEN next_try_at <= :now OR next_try_at > :farthest_try
+        ELSE lease_until <= :now OR lease_until > :farthest_lease OR claimer IN (SELECT value FROM json_each(:dead))
     END
-    OR o.status = 'failed' AND :retry_failed
+    OR status = 'failed' AND :retry_failed
 )
-ORDER BY o.next_try_at, o.submission_id, o.position
+ORDER BY next_try_at, submission_id, position
+LIMIT :limit
 """
 
 
@@ -89,43 +88,52 @@ def claim(
     retry_failed: bool,
 ) -> list[Delivery]:
     """What is due, and nobody else's (any more), for CLAIMER."""
-    rows: Iterable[Any] = connection.execute(
-        _CANDIDATES,
-        {
-            "submission_id": submission_id,
-            "now": now,
-            "farthest_try": now + _FARTHEST_TRY,
-            "farthest_lease": now + MAX_LEASE,
-            "dead": json.dumps(_dead(connection)),
-            "retry_failed": retry_failed,
-        },
-    ).fetchall()
     token, by, until = _claim_of(claimer, lease, now)
+    values = {
+        "submission_id": submission_id,
+        "now": now,
+        "farthest_try": now + _FARTHEST_TRY,
+        "farthest_lease": now + MAX_LEASE,
+        # Whoever claims is not; a claim of its own that counted as free would be found again and again.
+        "dead": json.dumps([each for each in _dead(connection) if each != by]),
+        "retry_failed": retry_failed,
+    }
     deliveries: list[Delivery] = []
-    for submission, sink, position, status, tried, text, app_id in rows:
-        if len(deliveries) == limit:
+    while len(deliveries) < limit:
+        rows: list[Any] = connection.execute(_DUE, {**values, "limit": limit - len(deliveries)}).fetchall()
+        if not rows:
             break
-        try:
-            ended = records.outcome_of(text, app_id)
-        except StoreError as error:
-            _put_off(connection, submission, sink, str(error), now)
-            continue
-        tries = 0 if status == DeliveryStatus.FAILED.value else tried
-        connection.execute(
-            "UPDATE outbox SET status = 'pending', tries = ?, claim = ?, claimer = ?, lease_until = ?, updated_at = ?"
-            " WHERE submission_id = ? AND sink = ?",
-            (tries + 1, token, by, until, now, submission, sink),
-        )
-        key = delivery_key(submission, position)
-        deliveries.append(Delivery(submission, records.unpack(sink), key, tries, token, ended))
+        for submission, sink, position, status, tried in rows:
+            try:
+                ended = _outcome(connection, submission)
+            except StoreError as error:
+                _put_off(connection, submission, sink, str(error), now)
+                continue
+            tries = 0 if status == DeliveryStatus.FAILED.value else tried
+            connection.execute(
+                "UPDATE outbox SET status = 'pending', tries = ?, claim = ?, claimer = ?, lease_until = ?,"
+                " updated_at = ? WHERE submission_id = ? AND sink = ?",
+                (tries + 1, token, by, until, now, submission, sink),
+            )
+            key = delivery_key(submission, position)
+            deliveries.append(Delivery(submission, records.unpack(sink), key, tries, token, ended))
     return deliveries
+
+
+def _outcome(connection: apsw.Connection, submission_id: str) -> Outcome:
+    row: Any = connection.execute(
+        "SELECT outcome, app_id FROM submissions WHERE submission_id = ?", (submission_id,)
+    ).fetchone()
+    if row is None:
+        raise StoreError("the submission of a report is not in the store any more.")
+    return records.outcome_of(*row)
 
 
 def _put_off(connection: apsw.Connection, submission_id: str, sink: bytes, why: str, now: float) -> None:
     """Leave what a newer version has written to it: one such report must not hold up the others."""
     connection.execute(
-        "UPDATE outbox SET next_try_at = ?, last_error = ?, claim = NULL, claimer = NULL, lease_until = NULL,"
-        " updated_at = ? WHERE submission_id = ? AND sink = ?",
+        "UPDATE outbox SET status = 'pending', next_try_at = ?, last_error = ?, claim = NULL, claimer = NULL,"
+        " lease_until = NULL, updated_at = ? WHERE submission_id = ? AND sink = ?",
         (now + _NOT_UNDERSTOOD, records.readable(why, _LONGEST_ERROR), now, submission_id, sink),
     )
 
