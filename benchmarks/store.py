@@ -18,7 +18,7 @@ import apsw
 
 from raydp_wrap.model import Outcome, Submission, TerminalState, Usage
 from raydp_wrap.store import Claimer, DeliveryStatus, Settlement, Store
-from raydp_wrap.store.database import _Patience
+from raydp_wrap.store.database import _KEEP_LOG, _Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -256,6 +256,19 @@ def _store(folder: Path, samples: int) -> None:
             for delivery in store.finish(_outcome(f"b-{number}"), claimer=Claimer.of_this_process()):
                 store.settle(delivery, DeliveryStatus.DELIVERED)
 
+    closings = []
+    for keep in (0, _KEEP_LOG):
+        path = folder / f"keep-{keep}"
+        _make(path, "wal")
+
+        def close(number: int, path: Path = path, keep: int = keep) -> None:
+            connection = _connect(path, "wal", "FULL", ours=True)
+            _commit(connection, number, 0)
+            if os.stat(f"{path}-wal").st_size > keep:
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+            connection.close()
+
+        closings.append(f"{_opens(samples, close):.2f} ms")
     making = _opens(max(5, samples // 10), lambda number: fresh(f"new-{number}"))
     print("\nA process's share, without its imports\n")
     _print(
@@ -265,6 +278,8 @@ def _store(folder: Path, samples: int) -> None:
             ["open + submit + close", f"{_opens(samples, submit):.2f} ms"],
             ["open + submit + finish + settle + close", f"{_opens(samples, run):.2f} ms"],
             ["make a new store", f"{making:.2f} ms"],
+            ["SQLite: open, commit, close with a checkpoint", closings[0]],
+            ["SQLite: the same, with one in so many as the store has", closings[1]],
         ],
     )
 
