@@ -102,8 +102,11 @@ def test_one_that_cannot_be_loaded(site: Path, submit: Submit, source: str, word
         ("return ['sh']", "not with a Launch"),
     ],
 )
-def test_one_that_fails_in_its_hook(site: Path, submit: Submit, body: str, word: str) -> None:
+def test_one_that_fails_in_its_hook(
+    site: Path, submit: Submit, monkeypatch: pytest.MonkeyPatch, body: str, word: str
+) -> None:
     plugin(site, "zzz_plugin", HOOK.format(body=body))
+    monkeypatch.setenv("RAYDP_WRAP_PLUGINS", "zzz_plugin")  # one that works, too, would answer
     assert word in refused(submit("x"))
 
 

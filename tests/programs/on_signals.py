@@ -4,6 +4,7 @@ on_signals.py FILE NAME…
 """
 
 import os
+import select
 import signal
 import sys
 
@@ -15,8 +16,14 @@ def note(number: int, _: object) -> None:
     os.write(out, f"{signal.Signals(number).name}\n".encode())
 
 
+# A handler runs between two steps of the interpreter: a signal that comes on the way into a read would wait for
+# its end. The wake-up pipe ends the select, whenever the signal came.
+heard, wakeup = os.pipe()
+os.set_blocking(wakeup, False)
+signal.set_wakeup_fd(wakeup)
 for name in names:
     signal.signal(getattr(signal, name), note)
 print("ready", flush=True)
-sys.stdin.read()
+while sys.stdin.fileno() not in select.select([sys.stdin, heard], [], [])[0]:
+    os.read(heard, 100)
 os._exit(0)  # a Python that ends in the usual way drops its handlers first, and dies of what comes then
