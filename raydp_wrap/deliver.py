@@ -8,7 +8,7 @@ from pathlib import Path
 from raydp_wrap import plugins, sinks
 from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.process import parse_record
-from raydp_wrap.repair import decide_by
+from raydp_wrap.repair import Repairs
 from raydp_wrap.reporter.reporting import report
 from raydp_wrap.runs import Run
 from raydp_wrap.store import Store
@@ -32,7 +32,7 @@ def main(path: str) -> None:
                 sys.exit(f"raydp-wrap: the store doesn't know the submission {directory.name}.")
             # Its guard may hold the lock for a moment yet: to delete is all that is left to do with the run.
             run = Run(directory, -1)
-            concluded = decide_by(record, store, submission, _tell, make_room=run.make_room)
+            concluded = Repairs(store, directory.parent.parent, _tell).decide(submission, run, record)
             if concluded.stored:
                 run.remove()
             report(concluded, lambda text: sinks.parse(text, plugins.sinks(_tell)).sink, _PATIENCE, _tell)

@@ -24,6 +24,7 @@ __all__ = [
     "StartError",
     "StopPendingError",
     "StoreError",
+    "StoreFullError",
     "UsageError",
     "WaitTimeoutError",
     "WorkerDiedError",
@@ -104,6 +105,10 @@ class PluginError(RaydpWrapError):
 
 class StoreError(RaydpWrapError):
     """The store can't be used: corrupt, full, of a newer version, or in a place where it can't be kept."""
+
+
+class StoreFullError(StoreError):
+    """The disk that the store is on is full."""
 
 
 class AlreadyDecidedError(RaydpWrapError):

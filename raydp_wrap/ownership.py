@@ -47,7 +47,8 @@ class Ownership:
     """
 
     def __init__(self, name: str, named: Iterable[str], tags: Mapping[str, str], tell: Callable[[str], None]) -> None:
-        self._tell = tell
+        self._tell = _safely(tell)
+        plugins.load(self._tell)  # a wrong choice of plugins is refused before anything is stored
         place = home()
         texts = _checked(named)
         with contextlib.ExitStack() as stack:
@@ -60,6 +61,8 @@ class Ownership:
                 self.run.remove()
                 raise
             self._stack = stack.pop_all()
+        #: Whether the store has the outcome; until then what the guard recorded may have to decide.
+        self.stored = False
         self.event(EventKind.SUBMITTED)
 
     def event(self, kind: EventKind, outcome: Outcome | None = None) -> None:
@@ -84,13 +87,20 @@ class Ownership:
 
     def end(self, outcome: Outcome, patience: float, interrupt: Interrupt | None = None) -> Outcome:
         """Store OUTCOME, tell everyone for at most PATIENCE seconds, and clean up; the outcome that stands."""
-        concluded = conclude(self.store, self.submission, outcome, self._tell, make_room=self.run.make_room)
-        if concluded.decided:
-            self.event(EventKind.TERMINAL, concluded.outcome)
-        if concluded.deliveries:
-            from raydp_wrap.reporter.reporting import report  # noqa: PLC0415 - a run may have no sinks
+        concluded = conclude(self.store, self.submission, outcome, self._tell, run=self.run)
+        self.stored = concluded.stored
+        try:
+            if concluded.decided:
+                self.event(EventKind.TERMINAL, concluded.outcome)
+            if concluded.deliveries:
+                from raydp_wrap.reporter.reporting import report  # noqa: PLC0415 - a run may have no sinks
 
-            report(concluded, _sink, patience, self._tell, interrupt=interrupt)
+                report(concluded, _sink, patience, self._tell, interrupt=interrupt)
+        except BaseException:
+            # A Ctrl-C: whoever is to tell instead (the guard's delivery, our caller once more) must find them free.
+            with contextlib.suppress(RaydpWrapError):
+                concluded.outbox.release(concluded.deliveries)
+            raise
         if concluded.stored:
             self.run.remove()
         return concluded.outcome
@@ -104,6 +114,14 @@ class Ownership:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _safely(tell: Callable[[str], None]) -> Callable[[str], None]:
+    def safely(text: str) -> None:
+        with contextlib.suppress(Exception):  # a caller's print to a closed stream must not cost a report
+            tell(text)
+
+    return safely
 
 
 def log(text: str) -> None:

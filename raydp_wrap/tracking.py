@@ -5,17 +5,19 @@ A guard watches from outside. Should this process end in any way before it has s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 from raydp_wrap.diagnostics import summary
 from raydp_wrap.errors import UsageError
 from raydp_wrap.model import EventKind, Evidence, Launch, Rank, Reason, TerminalState
-from raydp_wrap.outcome import decide
+from raydp_wrap.outcome import decide, never_started
 from raydp_wrap.ownership import Ownership, log
 from raydp_wrap.process import DEVNULL
 
@@ -53,10 +55,13 @@ class Tracked:
         self._owned = Ownership(name, sinks, tags, tell)
         try:
             self._guard = self._owned.start(_sleeper(), ours=True, stdin=DEVNULL, stdout=DEVNULL, grace=0.0)
-        except BaseException:
-            self._owned.run.remove()
-            self._owned.close()
+        except BaseException as error:
+            with self._owned as owned:
+                why = str(error) or type(error).__name__
+                owned.end(never_started(why, owned.submission, at=time.time()), report_timeout)
             raise
+        me = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _forked(me()))
 
     @property
     def submission_id(self) -> str:
@@ -96,6 +101,10 @@ class Tracked:
         self._guard.stop()
         self._guard.wait()
         self._guard.close()
+        if not self._owned.stored:
+            # The end of the sleeper says nothing of ours: it must decide nothing later.
+            with contextlib.suppress(OSError):
+                self._owned.run.record.unlink()
         self._owned.close()
 
     def __enter__(self) -> Self:
@@ -104,6 +113,8 @@ class Tracked:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if os.getpid() != self._process:
+            return  # a child that was forked in the block, and leaves it
         if error is None or self.outcome is not None:
             self.end()
         elif isinstance(error, KeyboardInterrupt):
@@ -150,6 +161,12 @@ def _sleeper() -> Launch:
     if sleep is not None:
         return Launch((sleep, str(2**31 - 1)), cwd="/", env={})
     return Launch((sys.executable, "-ISc", "import signal\nwhile True: signal.pause()"), cwd="/")
+
+
+def _forked(tracked: Tracked | None) -> None:
+    """In a child: let go of the lock that says that its parent, or the guard, lives."""
+    if tracked is not None:
+        tracked._owned.run.close()  # noqa: SLF001 - a part of Tracked
 
 
 def _code_of(error: SystemExit) -> int:

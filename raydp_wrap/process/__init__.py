@@ -12,7 +12,7 @@ from raydp_wrap.process.record import parse as parse_record
 from raydp_wrap.process.record import read as read_record
 from raydp_wrap.process.sockets import Peer, SocketDirectory, peer
 from raydp_wrap.process.spawn import DEVNULL, PIPE, STDOUT, Process
-from raydp_wrap.process.sweep import sweep
+from raydp_wrap.process.sweep import is_held, sweep
 
 __all__ = [
     "DEVNULL",
@@ -30,6 +30,7 @@ __all__ = [
     "SocketDirectory",
     "Told",
     "die_with",
+    "is_held",
     "parse_record",
     "peer",
     "private_directory",

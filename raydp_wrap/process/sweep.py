@@ -93,3 +93,35 @@ def sweep(identity: str, timeout: float = 5.0, spare: Collection[int] = ()) -> t
         if left or time.monotonic() >= deadline:
             break
     return ended, False
+
+
+def is_held(identity: str) -> bool:
+    """Whether a process that carries IDENTITY's mark has a guard above it: the job runs.
+
+    A guard's own environment can't always be read, its name can; what a dead guard left has init above it.
+    """
+    mark = f"\0{MARK}={identity}\0".encode()
+    for pidfd in _marked(mark, frozenset((os.getpid(),))):
+        try:
+            pid = _pid_of(pidfd)
+        finally:
+            os.close(pidfd)
+        while pid > 1:
+            name, pid = _name_and_parent(pid)
+            if name == b"raydp-guard":
+                return True
+    return False
+
+
+def _pid_of(pidfd: int) -> int:
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("Pid:")), 0)
+
+
+def _name_and_parent(pid: int) -> tuple[bytes, int]:
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            head, _, rest = file.read(4096).rpartition(b")")
+    except OSError:
+        return b"", 0
+    return head.partition(b"(")[2], int(rest.split()[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from raydp_wrap.errors import AlreadyDecidedError, StoreError
+from raydp_wrap.errors import AlreadyDecidedError, StoreError, StoreFullError
 from raydp_wrap.store import Claimer
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from raydp_wrap.model import Outcome, Submission
     from raydp_wrap.reporter.outbox import Outbox
+    from raydp_wrap.runs import Run
     from raydp_wrap.store import Delivery, Store
 
 __all__ = ["LEASE", "Concluded", "conclude"]
@@ -41,22 +42,28 @@ def conclude(
     outcome: Outcome,
     tell: Callable[[str], None],
     *,
-    make_room: Callable[[], bool],
+    run: Run | None,
     claim: bool = True,
 ) -> Concluded:
     """Make OUTCOME the submission's, unless it has one: then that one stands.
 
-    With CLAIM, what is untold of it is this process's to tell. A store that fails (after MAKE_ROOM has given a
-    full disk some room, too) changes nothing of how the job ended: TELL is told, and the sinks without it.
+    With CLAIM, what is untold of it is this process's to tell. A store that fails (on a full disk: after RUN
+    has given back what it had reserved) changes nothing of how the job ended: the outcome is kept in RUN's
+    directory, TELL is told, and so are the sinks.
     """
     try:
         try:
             return _stored(store, outcome, claim=claim)
-        except StoreError:
-            if not make_room():
+        except StoreFullError:
+            if run is None or not run.make_room():
                 raise
             return _stored(store, outcome, claim=claim)
     except StoreError as error:
+        if run is not None:
+            from raydp_wrap.reporter.kept import keep  # noqa: PLC0415 - rarely needed
+
+            run.make_room()
+            keep(run.directory, outcome)
         tell(f"the outcome could not be stored, it is {outcome.state.value}: {error}")
         from raydp_wrap.reporter.unstored import Unstored  # noqa: PLC0415 - rarely needed
 

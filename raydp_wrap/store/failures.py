@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from raydp_wrap.errors import StoreError
+from raydp_wrap.errors import StoreError, StoreFullError
 
 if TYPE_CHECKING:
     import apsw
@@ -44,7 +44,7 @@ def from_kernel(path: str, error: OSError) -> StoreError:
 
 
 def _full(path: str) -> StoreError:
-    return StoreError(f"the disk is full, so the store {path} can't be written to: make room there, and try again.")
+    return StoreFullError(f"the disk is full, so the store {path} can't be written to: make room there, and try again.")
 
 
 def _failed(path: str, number: int, text: str) -> StoreError:

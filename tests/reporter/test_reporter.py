@@ -217,7 +217,7 @@ with Store(home) as store:
     def race(number):
         start.wait()
         mine = ended(submission, 1 + me * 8 + number)
-        found.append(conclude(store, submission, mine, print, make_room=lambda: False))
+        found.append(conclude(store, submission, mine, print, run=None))
     threads = [threading.Thread(target=race, args=(n,)) for n in range(8)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
@@ -266,7 +266,7 @@ def test_64_threads_race_to_report(store: Store, folder: Path) -> None:
 
     def race(number: int) -> None:
         start.wait()
-        found.append(conclude(store, submission, ended(submission, number), print, make_room=lambda: False))
+        found.append(conclude(store, submission, ended(submission, number), print, run=None))
 
     threads = [threading.Thread(target=race, args=(number,)) for number in range(64)]
     for thread in threads:
