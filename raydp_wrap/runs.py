@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import UsageError
@@ -27,6 +28,10 @@ _LOCK = "lock"
 _ROOM = "room"
 _ROOM_SIZE = 256 * 1024
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# All that we, the guard, and what either writes beside it first, put into a run's directory.
+_OURS = re.compile(r"lock|room|(?:exit|outcome)\.json(?:\.tmp.*)?", re.DOTALL)
 
 
 class Run:
@@ -54,7 +59,7 @@ class Run:
         """
         directory = home / "run" / submission_id
         try:
-            directory.parent.mkdir(mode=0o700, exist_ok=True)
+            _make_parent(directory.parent)
             directory.mkdir(mode=0o700)
             _reserve(directory / _ROOM)
             lock = os.open(directory / _LOCK, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
@@ -74,7 +79,8 @@ class Run:
         """Take over a run that nobody sees to any more; None where owner or guard lives, or there is no such run."""
         directory = home / "run" / submission_id
         try:
-            lock = os.open(directory / _LOCK, _OPEN)
+            with _opened(directory) as there:
+                lock = os.open(_LOCK, _OPEN, dir_fd=there)
         except OSError:
             return None
         if not _locked(lock):
@@ -85,13 +91,20 @@ class Run:
     @classmethod
     def exists(cls, home: Path, submission_id: str) -> bool:
         """Whether there is such a run, whoever sees to it."""
-        return (home / "run" / submission_id / _LOCK).exists()
+        try:
+            with _opened(home / "run" / submission_id) as there:
+                os.stat(_LOCK, dir_fd=there)
+        except OSError:
+            return False
+        return True
 
     @classmethod
     def all(cls, home: Path) -> Iterator[str]:
-        """The ids of all runs that have a directory."""
-        with contextlib.suppress(OSError):
-            yield from sorted(os.listdir(home / "run"))
+        """The ids of all runs that have a directory. What else lies there, a link above all, is nobody's run."""
+        with contextlib.suppress(OSError), os.scandir(home / "run") as found:
+            yield from sorted(
+                one.name for one in found if _ID.fullmatch(one.name) and one.is_dir(follow_symlinks=False)
+            )
 
     def make_room(self) -> bool:
         """Give a full disk back what was reserved for this moment: the outcome needs it now. False: there is none."""
@@ -118,16 +131,32 @@ class Run:
         self.close()
 
 
-def _remove(directory: Path) -> None:
-    """All that is in it: files, unless a user put something else there."""
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    """DIRECTORY, unless it is a link: that leads to what is not ours."""
+    fd = os.open(directory, _OPEN_DIRECTORY)
     try:
-        for name in os.listdir(directory):
-            os.unlink(directory / name)
-        os.rmdir(directory)
-    except OSError:
-        import shutil  # noqa: PLC0415 - 10 ms, and rarely needed
+        yield fd
+    finally:
+        os.close(fd)
 
-        shutil.rmtree(directory, ignore_errors=True)
+
+def _make_parent(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError as error:  # for our caller that would mean an id that is taken
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+
+
+def _remove(directory: Path) -> None:
+    """What is ours in it, and itself, unless somebody else put something there."""
+    with contextlib.suppress(OSError):
+        with _opened(directory) as there:
+            for name in os.listdir(there):
+                if _OURS.fullmatch(name):
+                    with contextlib.suppress(OSError):
+                        os.unlink(name, dir_fd=there)
+        os.rmdir(directory)
 
 
 def _reserve(path: Path) -> None:

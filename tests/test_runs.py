@@ -106,7 +106,60 @@ def test_what_lies_in_the_lock_s_place_is_not_followed(home: Path, kind: str) ->
     assert target.read_text() == "mine"
 
 
-def test_where_it_can_t_be_made_is_said(home: Path) -> None:
-    (home / "run").write_text("in the way")
-    with pytest.raises((UsageError, FileExistsError)):
+@pytest.mark.parametrize("kind", ["file", "link to nowhere"])
+def test_where_it_can_t_be_made_is_said(home: Path, kind: str) -> None:
+    """Not as FileExistsError: to a caller that means another id, for ever."""
+    if kind == "file":
+        (home / "run").write_text("in the way")
+    else:
+        (home / "run").symlink_to("nowhere/run")
+    with pytest.raises(UsageError, match="RAYDP_WRAP_HOME"):
         Run.create(home, "one")
+
+
+@pytest.mark.requirement("fault-40")
+def test_a_link_in_a_run_s_place_is_no_run_and_its_target_untouched(home: Path) -> None:
+    target = home / "target"
+    (target / "deeper").mkdir(parents=True)
+    for name in ("lock", "room", "exit.json", "mine", "deeper/mine"):
+        (target / name).write_text(name)
+    before = sorted(target.rglob("*"))
+    (home / "run").mkdir()
+    (home / "run" / "zz1").symlink_to(target)
+    assert list(Run.all(home)) == []
+    assert Run.adopt(home, "zz1") is None
+    assert not Run.exists(home, "zz1")
+    Run(home / "run" / "zz1", -1).remove()
+    assert sorted(target.rglob("*")) == before
+    assert (home / "run" / "zz1").is_symlink()
+
+
+@pytest.mark.requirement("fault-40")
+def test_only_what_is_named_like_a_submission_is_a_run(home: Path) -> None:
+    for name in (".hidden", "-x", "a b", "x\n", "\u00e4", "x" * 101):
+        (home / "run" / name).mkdir(parents=True)
+    (home / "run" / "file").touch()
+    for name in ("A-1_2.c", "x" * 100):
+        (home / "run" / name).mkdir()
+    assert list(Run.all(home)) == ["A-1_2.c", "x" * 100]
+
+
+@pytest.mark.requirement("fault-40")
+def test_only_what_is_ours_is_removed(home: Path) -> None:
+    (home / "mine").write_text("mine")
+    ours = ("exit.json", "exit.json.tmp0", "outcome.json", "outcome.json.tmp-a")
+    with Run.create(home, "one") as run:
+        for name in (*ours, "notes", "exit.json.old"):
+            (run.directory / name).write_text(name)
+        (run.directory / "deeper").mkdir()
+        (run.directory / "deeper" / "lock").touch()
+        (run.directory / "link").symlink_to(home / "mine")
+        run.remove()
+        left = sorted(str(path.relative_to(run.directory)) for path in run.directory.rglob("*"))
+        assert left == ["deeper", "deeper/lock", "exit.json.old", "link", "notes"]
+    with Run.create(home, "two") as run:
+        for name in ours:
+            (run.directory / name).write_text(name)
+        run.remove()
+        assert not run.directory.exists()
+    assert (home / "mine").read_text() == "mine"
