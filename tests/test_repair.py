@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,11 @@ import pytest
 from programs.facts import environment
 from test_deliver import RECORD
 
+from raydp_wrap import plugins
 from raydp_wrap.model import Reason, Submission, TerminalState
+from raydp_wrap.outcome import never_started
 from raydp_wrap.repair import repair
+from raydp_wrap.reporter.kept import keep
 from raydp_wrap.runs import Run
 from raydp_wrap.store import Store
 
@@ -157,3 +161,72 @@ def test_many_repairs_at_once_decide_once(store: Store, home: Path) -> None:
     assert {one.returncode for one in several} == {0}
     assert store.undecided() == []
     assert not os.path.exists(run.directory)
+
+
+@pytest.mark.requirement("store-2.4", "outcome-1.1")
+def test_an_outcome_that_its_owner_could_only_keep_goes_before_the_record(store: Store, home: Path) -> None:
+    run = submitted(store, home, as_bytes(code=9))
+    submission = store.submission("job-1")
+    assert submission is not None
+    told_then = never_started("no", submission, at=2.0, status=127)
+    assert keep(run.directory, told_then)
+    (outcome,) = repair(store, home, print)
+    assert outcome == told_then
+    assert store.outcome("job-1") == told_then
+    assert not run.directory.exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"garbage", b"{}", b'{"submission_id": "job-1"}'])
+def test_a_kept_outcome_that_is_none_decides_nothing(store: Store, home: Path, data: bytes) -> None:
+    run = submitted(store, home, as_bytes(code=9))
+    (run.directory / "outcome.json").write_bytes(data)
+    (outcome,) = repair(store, home, print)
+    assert outcome.exit_code == 9
+
+
+def test_one_that_can_t_be_judged_keeps_no_other_waiting(
+    store: Store, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(store, home, as_bytes(code=9))
+    run = Run.create(home, "job-2")
+    store.submit(Submission("job-2", "n", 2.0))
+    run.close()
+
+    def nonsense(*_: object) -> None:
+        raise OverflowError("a plugin's")
+
+    monkeypatch.setattr(plugins, "evidence", nonsense)
+    said: list[str] = []
+    (outcome,) = repair(store, home, said.append)
+    assert outcome.submission_id == "job-2"
+    assert said == ['job-1 could not be decided: OverflowError("a plugin\'s")']
+
+
+@pytest.mark.requirement("fault-18")
+@pytest.mark.parametrize("what", ["directory", "lock"])
+def test_a_job_that_runs_is_left_alone_whatever_became_of_its_directory(
+    home: Path, store: Store, tmp_path: Path, what: str
+) -> None:
+    report = tmp_path / "report"
+    words = ["run", "--report", report, "--", "sh", "-c", "echo ready; read x; exit 5"]
+    env = environment(RAYDP_WRAP_HOME=str(home))
+    job = subprocess.Popen(
+        [sys.executable, "-m", "raydp_wrap", *words],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert job.stdout
+    assert job.stdout.readline() == b"ready\n"
+    (run,) = (home / "run").iterdir()
+    if what == "directory":
+        shutil.rmtree(run)
+    else:
+        (run / "lock").unlink()
+    (sentence,) = told(store, home)
+    assert "left alone" in sentence
+    job.communicate(b"\n", timeout=30)
+    assert job.returncode == 5
+    assert json.loads(report.read_text())["exit_code"] == 5
+    assert store.undecided() == []

@@ -14,8 +14,12 @@ from programs.facts import environment, nothing_left
 from programs.wrapping import reap_orphans, until
 
 import raydp_wrap
-from raydp_wrap.errors import UsageError
+from raydp_wrap import plugins
+from raydp_wrap.errors import StartError, StoreError, UsageError
 from raydp_wrap.model import Reason, TerminalState
+from raydp_wrap.outcome import to_dict
+from raydp_wrap.process import Guard
+from raydp_wrap.repair import repair
 from raydp_wrap.runs import Run
 from raydp_wrap.store import Store
 
@@ -148,4 +152,68 @@ def test_a_forked_child_has_no_part_in_it(report: Path) -> None:
                 os._exit(3)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    assert told(report)["state"] == "FINISHED"
+
+
+@pytest.mark.requirement("store-2.4", "outcome-1.1")
+def test_what_a_sink_was_told_stands_though_the_store_could_not_take_it(
+    home: Path, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("it is held")
+
+    with monkeypatch.context() as patch, raydp_wrap.track("n", sinks=[f"file:{report}"]) as tracked:
+        patch.setattr(Store, "finish", fail)
+    assert told(report)["state"] == "FINISHED"
+    with Store(home) as store:
+        assert len(store.undecided()) == 1
+        (outcome,) = repair(store, home, print)
+        assert tracked.outcome is not None
+        assert to_dict(outcome) == to_dict(tracked.outcome)
+        assert store.outcome(tracked.submission_id) == outcome
+
+
+@pytest.mark.requirement("raydp-3")
+def test_one_that_could_not_be_started_is_told(home: Path, report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StartError(11, "no guard can be started")
+
+    monkeypatch.setattr(Guard, "start", fail)
+    with pytest.raises(StartError):
+        raydp_wrap.track("n", sinks=[f"file:{report}"])
+    assert (told(report)["reason"], told(report)["diagnostics"]) == ("SubmissionFailed", "no guard can be started")
+    with Store(home) as store:
+        assert store.undecided() == []
+
+
+@pytest.mark.requirement("store-2.4")
+def test_a_ctrl_c_while_it_is_told_leaves_the_telling_to_whoever_comes_next(
+    report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracked = raydp_wrap.track("n", sinks=[f"file:{report}"])
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plugins, "event", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tracked.end()
+    assert not report.exists()
+    assert tracked.end(7).state is TerminalState.FINISHED  # the first decision stands
+    assert told(report)["state"] == "FINISHED"
+
+
+def test_a_forked_child_that_leaves_the_block_leaves_it_in_peace(report: Path) -> None:
+    pid = -1
+    try:
+        with raydp_wrap.track("n", sinks=[f"file:{report}"]):
+            pid = os.fork()
+            if not pid:
+                sys.exit(3)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    except BaseException as error:
+        if not pid:
+            os._exit(error.code if isinstance(error, SystemExit) else 99)  # type: ignore[arg-type]
+        raise
     assert told(report)["state"] == "FINISHED"

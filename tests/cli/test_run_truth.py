@@ -80,3 +80,13 @@ def test_the_outcome_is_readable_after_everybody_is_gone(wrap: Wrap) -> None:
     assert outcome.exit_code == 6
     assert outcome.started_at is not None
     assert outcome.started_at <= time.time()
+
+
+@pytest.mark.requirement("run-3.4", "plugin-3.3")
+def test_a_wrong_choice_of_plugins_is_refused_before_anything_is_stored(wrap: Wrap) -> None:
+    env = {**os.environ, "RAYDP_WRAP_PLUGINS": "a,-b"}
+    done = wrap.run("--report", str(wrap.report), "--", "echo", "ran", env=env)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr.count(b"\n") == 1
+    assert not wrap.report.exists()
+    assert not (wrap.home / "store.db").exists()
