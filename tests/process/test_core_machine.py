@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 
@@ -34,6 +35,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        gc.collect()  # what an earlier test left to the collector would be missed later
         self.before = descriptors()
         # By number: hypothesis keeps what it is given, and a dropped process must have no reference left.
         self.known: dict[int, Process] = {}
