@@ -25,15 +25,16 @@ def home() -> Path:
     wish = os.environ.get("RAYDP_WRAP_HOME")
     if wish:
         try:
-            return _usable(private_directory(Path(wish)))
-        except OSError as error:
-            message = f"RAYDP_WRAP_HOME={wish} can't be used ({error.strerror}): name a directory you can write to."
+            return _usable(private_directory(_named(Path(wish))))
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            message = f"RAYDP_WRAP_HOME={wish} can't be used ({why}): name a directory you can write to."
             raise UsageError(message) from error
     refused = ""
     for find in (_of_user, _below_temporary):
         try:
-            return _usable(private_directory(find()))
-        except (OSError, UsageError) as error:
+            return _usable(private_directory(_named(find())))
+        except (OSError, ValueError, UsageError) as error:
             refused = f" ({error.strerror if isinstance(error, OSError) else error})"
     raise UsageError(f"neither the home directory nor the temporary one can be used{refused}: set RAYDP_WRAP_HOME.")
 
@@ -54,6 +55,15 @@ def _below_temporary() -> Path:
     import tempfile  # noqa: PLC0415 - 15 ms, for who has no home
 
     return Path(tempfile.gettempdir()) / f"raydp-wrap-{os.geteuid()}"
+
+
+def _named(path: Path) -> Path:
+    """PATH, if it is one that SQLite can be given."""
+    try:
+        os.path.abspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("its name is not UTF-8") from error
+    return path
 
 
 def _usable(path: Path) -> Path:

@@ -73,3 +73,26 @@ def test_an_unusable_home_falls_back(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tempfile.gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError(2, "none")))
     with pytest.raises(UsageError, match="RAYDP_WRAP_HOME"):
         home()
+
+
+@pytest.mark.parametrize("where", ["wish", "above a relative wish"])
+def test_a_wish_that_is_not_utf8_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    odd = tmp_path / "\udcff"
+    if where == "wish":
+        monkeypatch.setenv("RAYDP_WRAP_HOME", str(odd))
+    else:
+        odd.mkdir()
+        monkeypatch.chdir(odd)
+        monkeypatch.setenv("RAYDP_WRAP_HOME", "relative")
+    with pytest.raises(UsageError, match="RAYDP_WRAP_HOME=.* not UTF-8.*: name a directory"):
+        home()
+    assert not (odd / "relative").exists()
+    assert odd.exists() == (where != "wish")
+
+
+def test_a_home_that_is_not_utf8_falls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "\udcff"))
+    assert home() == tmp_path / "tmp" / f"raydp-wrap-{os.geteuid()}"
+    assert sorted(os.listdir(tmp_path)) == ["tmp"]

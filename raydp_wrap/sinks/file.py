@@ -21,13 +21,14 @@ __all__ = ["File"]
 
 # Larger than any outcome: what is longer is not one.
 _MOST = 16 << 20
+_MODE = 0o644  # of a new file, less what the umask takes
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Neither a pipe without a reader nor a terminal may hold us, and no link leads us elsewhere.
 _THERE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class File(Sink):
-    """Replaces a file by the outcome, durably; a link is replaced, not followed.
+    """Replaces a file by the outcome, durably, and keeps its permissions; a link is replaced, not followed.
 
     ACCEPTED: the file is there, whole, also after a power cut. DUPLICATE: it tells of this submission already.
     RETRY_AFTER: it could not be written (no space, no directory, no permission), and is as it was; only a file
@@ -127,8 +128,11 @@ class File(Sink):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=directory)
         try:
-            fd = os.open(temporary, _NEW, 0o644, dir_fd=directory)
+            mode = self._mode(directory)
+            fd = os.open(temporary, _NEW, _MODE if mode is None else 0o600, dir_fd=directory)
             try:
+                if mode is not None:
+                    os.fchmod(fd, mode)
                 _put(fd, data)
             finally:
                 os.close(fd)
@@ -142,6 +146,14 @@ class File(Sink):
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=directory)
+
+    def _mode(self, directory: int) -> int | None:
+        """The permissions of the file that is there, as its owner set them; None: there is no file."""
+        try:
+            found = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return found.st_mode & 0o777 if stat.S_ISREG(found.st_mode) else None
 
     def _fill(self, data: bytes, directory: int) -> None:
         fd = os.open(self._name, os.O_WRONLY | _THERE, dir_fd=directory)

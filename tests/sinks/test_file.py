@@ -42,6 +42,27 @@ def test_it_holds_the_outcome_and_leaves_nothing_beside_it(tmp_path: Path) -> No
     assert stat.S_IMODE((tmp_path / "r").stat().st_mode) & 0o600 == 0o600
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o400])
+def test_the_old_one_s_permissions_are_kept(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "r").write_text("old")
+    (tmp_path / "r").chmod(mode)
+    assert checked(tmp_path / "r").deliver(report()) == ACCEPTED
+    assert stat.S_IMODE((tmp_path / "r").stat().st_mode) == mode
+
+
+def test_a_new_one_s_permissions_are_the_umask_s_and_no_link_s(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("#!")
+    (tmp_path / "script").chmod(0o4777)
+    (tmp_path / "link").symlink_to("script")
+    before = os.umask(0o027)
+    try:
+        for name in ("r", "link"):
+            assert checked(tmp_path / name).deliver(report()) == ACCEPTED
+            assert stat.S_IMODE((tmp_path / name).lstat().st_mode) == 0o640
+    finally:
+        os.umask(before)
+
+
 @pytest.mark.requirement("fault-38")
 def test_hostile_names_are_valid_json_in_utf8(tmp_path: Path) -> None:
     assert checked(tmp_path / "r").deliver(report(name=HOSTILE, diagnostics=HOSTILE)) == ACCEPTED
