@@ -86,7 +86,7 @@ def test_a_wish_that_is_not_utf8_is_refused_in_a_sentence(
         odd.mkdir()
         monkeypatch.chdir(odd)
         monkeypatch.setenv("RAYDP_WRAP_HOME", "relative")
-    with pytest.raises(UsageError, match="RAYDP_WRAP_HOME=.* not UTF-8.*: name a directory"):
+    with pytest.raises(UsageError, match=r"RAYDP_WRAP_HOME=.* not UTF-8.*: name a directory"):
         home()
     assert not (odd / "relative").exists()
     assert odd.exists() == (where != "wish")

@@ -1,4 +1,4 @@
-"""The values of secrets hidden: in settings, options, JSON, YAML, Python's reprs, headers and addresses.
+"""The values of secrets hidden: in settings, options, JSON, YAML, XML, Python's reprs, headers and addresses.
 
 Rather a value too many than one too few. What is not a value (a traceback's files, an exception's name) stays.
 """
@@ -42,6 +42,18 @@ _AGAIN = re.compile(r"""["'`)\]}>]*[ \t]*=(?!=)[ \t]*""")
 _QUOTED_COMMA = re.compile(r"""\\*["'],[ \t]*(?=[bBuUrR]{0,2}\\*["'])""")
 _OPTION_BLANK = re.compile(r"[ \t]+(?=[^\s-])")
 
+# A property's value after a blank, as in spark-defaults.conf; no log line's thread, file or dash.
+_PROPERTY_BLANK = re.compile(r"[ \t]+(?![(\[{]|-+(?:[ \t]|\Z))(?=\S)")
+_PROPERTY_DOTS = 2
+_SAYS = re.compile(
+    r"(?:is|was|are|were|be|has|have|had|must|should|shall|will|would|can|cannot|can't|could|may|might|does|did|needs|"
+    r"requires?d?|not|no|and|or|in|to|for|from|of|with|without|by|at|on|as|if|which|that|thrown|failed|found)"
+    r"(?:[.,;:]|[ \t]+\S|\s*\Z)"
+)
+
+_XML_VALUE = re.compile(r"[ \t]*<value(?:[ \t][^<>]*)?>")
+_XML_NEXT = re.compile(r"</?(?:property|name|value)\b")
+
 _NO_NAME = re.compile(r"(?:Error|Exception|Warning|\.\w+\$\w+)\Z")
 _SOURCE = re.compile(r"\.(?:py|pyx|java|scala|kt|go|rs|c|cc|cpp|h|js|ts|rb|sh|sql|R)\Z")
 
@@ -60,30 +72,40 @@ _PEM_LINE = re.compile(r"""[ \t>|"']*(?:([A-Za-z0-9+/=]+)[ \t\r"'\\,]*|(?:Proc-T
 def redact(text: str) -> str:
     """TEXT with ``***`` for the values of secrets, line by line."""
     lines = text.split("\n")
-    in_pem = False
+    in_pem = in_property = False
     for number, line in enumerate(lines):
         pem = _PEM_LINE.fullmatch(line) if in_pem else None
         if pem and pem[1]:
             lines[number] = line[: pem.start(1)] + _HIDDEN + line[pem.end(1) :]
             continue
         in_pem = pem is not None
+        if in_property and (value := _XML_VALUE.match(line)):
+            line = lines[number] = _of_property(line, value.end())  # noqa: PLW2901 - what follows it is looked at, too
+        in_property = in_property and not _XML_NEXT.search(line)
         low = line.lower()
         # Most lines hold nothing of it, and this finds out far sooner than the pattern does.
         if any(sign in low for sign in _SIGNS):
-            lines[number], begins_pem = _redacted(line)
-            in_pem = in_pem or begins_pem
+            lines[number], begins_pem, begins_property = _redacted(line)
+            in_pem, in_property = in_pem or begins_pem, in_property or begins_property
     return "\n".join(lines)
 
 
-def _redacted(line: str) -> tuple[str, bool]:
-    """LINE redacted, and whether it begins a private key of several lines."""
+def _of_property(line: str, at: int) -> str:
+    """LINE without the text of the XML element that begins AT."""
+    scanned = _Line(line)
+    scanned.element(at)
+    return scanned.rest()
+
+
+def _redacted(line: str) -> tuple[str, bool, bool]:
+    """LINE redacted; whether it begins a private key of several lines, or an XML property whose value comes later."""
     # What was hidden may have kept an address from being seen as one with a password in it.
     for _ in range(_PASSES):
         scanned = _Line(line)
         before, line = line, scanned.redacted()
         if line == before:
             break
-    return line, scanned.in_pem
+    return line, scanned.in_pem, scanned.in_property
 
 
 class _Line:
@@ -94,6 +116,7 @@ class _Line:
         self.at = 0
         self.floor = 0
         self.in_pem = False
+        self.in_property = False
         self._path = (0, 0)  # of the last name, and the name's end
         self._pieces: list[str] = []
         self._copied = 0
@@ -113,8 +136,11 @@ class _Line:
                 self.plain(self.at)
             else:
                 self.named(found.start(), kind)
-        self._pieces.append(self.text[self._copied :])
-        return "".join(self._pieces)
+        return self.rest()
+
+    def rest(self) -> str:
+        """What is hidden so far, and the rest as it is."""
+        return "".join((*self._pieces, self.text[self._copied :]))
 
     def hide(self, start: int, end: int) -> None:
         """Replace what lies from START to END, if it is anything, and go on behind it."""
@@ -155,7 +181,11 @@ class _Line:
         return not (path.startswith(("/", "./", "../", "~/")) or path.count("/") > 1)
 
     def listed(self, start: int, end: int, kind: str) -> None:
-        """Hide a value that only stands behind its name: ``--name value``, ``"name", "value"``, ``(name,value)``."""
+        """Hide a value that only stands behind its name.
+
+        As in ``--name value``, ``"name", "value"``, ``(name,value)``, ``a.b.name value`` and
+        ``<name>name</name><value>value</value>``.
+        """
         text = self.text
         strong = kind != "part" or "." in text[start:end] or text.startswith("-", start)
         if strong and (comma := _QUOTED_COMMA.match(text, end)):
@@ -164,6 +194,26 @@ class _Line:
             self.value(blank.end(), None)
         elif text.startswith(",", end) and text[start - 1 : start] == "(" and "." in text[start:end]:
             self.plain(end + 1)
+        elif text.startswith("</name>", end):
+            behind = end + len("</name>")
+            if value := _XML_VALUE.match(text, behind):
+                self.element(value.end())
+            else:
+                self.in_property = not _XML_NEXT.search(text, behind)
+        elif (blank := _PROPERTY_BLANK.match(text, end)) and self.is_property(start, end, blank.end()):
+            self.value(blank.end(), None, whole_line=self.back(start, _INDENT) == 0)
+
+    def is_property(self, start: int, end: int, at: int) -> bool:
+        """Whether the name from START to END is a property's, and AT is no verb that goes on about it."""
+        name = self.text[start:end]
+        if name.strip(".").count(".") < _PROPERTY_DOTS or name.endswith(".") or self.text[start - 1 : start] == "/":
+            return False
+        return not (_NO_NAME.search(name) or _SOURCE.search(name) or _SAYS.match(self.text, at))
+
+    def element(self, at: int) -> None:
+        """Hide the text of the XML element that begins AT."""
+        end = self.text.find("</", at)
+        self.hide(at, len(self.text) if end < 0 else end)
 
     def value(self, at: int, start: int | None, *, whole_line: bool = False) -> None:
         """Hide the value that begins AT; the name begins at START, where no quote has closed it."""
