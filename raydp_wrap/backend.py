@@ -50,14 +50,14 @@ class Sink(ABC):
     def text(self) -> str | None:
         """What to keep instead of the text behind the colon, for other processes: a path made absolute.
 
-        Read once, in the main thread of the owner, after :meth:`check`; None keeps the text.
+        Read once, in a thread of the owner, after :meth:`check`, within 5 s; None keeps the text.
         """
         return None
 
     def check(self) -> None:  # noqa: B027 - most have nothing to see
         """See whether this sink can be told at all; nothing is sent.
 
-        Called at most once, in the main thread of the owner, before anything is stored or started.
+        Called at most once, in a thread of the owner, before anything is stored or started. It has 5 s.
 
         Raises:
             UsageError: it never can; the message says what to do. Nothing is started then.

@@ -142,19 +142,30 @@ def _checked(named: Iterable[str]) -> tuple[str, ...]:
     texts = []
     for text in dict.fromkeys(named):
         sink = _sink(text)
-        try:
-            sink.check()
-        except RaydpWrapError:
-            raise
-        except Exception as error:
-            raise UsageError(f"the sink {sinks.redacted(text)} can't be used: {type(error).__name__}.") from error
+        _check(text, sink)
         texts.append(sinks.canonical(text, sink))
     return tuple(dict.fromkeys(texts))
 
 
+def _check(text: str, sink: Sink) -> None:
+    trouble = f"the sink {sinks.redacted(text)} can't be used"
+    if not _is_ours(text):
+        plugins.asked(trouble, lambda: sink.check())  # noqa: PLW0108 - to look it up may be their code, too
+        return
+    try:
+        sink.check()
+    except RaydpWrapError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{trouble}: {type(error).__name__}.") from error
+
+
 def _sink(text: str) -> Sink:
-    scheme = text.partition(":")[0]
-    return sinks.parse(text, {} if scheme in sinks.schemes() else plugins.sinks()).sink
+    return sinks.parse(text, {} if _is_ours(text) else plugins.sinks()).sink
+
+
+def _is_ours(text: str) -> bool:
+    return text.partition(":")[0] in sinks.schemes()
 
 
 def _new_run(place: Path) -> Run:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import signal as signals
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.diagnostics import bounded, redact
 from raydp_wrap.model import Evidence, Outcome, Rank, Reason, TerminalState, Usage
+from raydp_wrap.outcome.document import showable
 from raydp_wrap.outcome.evidence import SIGNAL_BASE
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 _KILLED_CODE = 143
 _DEADLINE_STATUS = 124
 _WRAPPER_STATUS = 125
+_LAST_STATUS = 255
+_LAST_SIGNAL = 64
+_SOURCE_LIMIT = 200  # bytes
+_OBSERVATION_LIMIT = 4 << 10
 _DEADLINES = (Reason.DEADLINE_EXCEEDED, Reason.ATTEMPT_DEADLINE_EXCEEDED, Reason.START_TIMEOUT)
 
 # Where two of one rank disagree: what can't be a false success goes before what could be.
@@ -25,6 +31,24 @@ _GRAVITY = {TerminalState.FAILED: 2, TerminalState.KILLED: 1, TerminalState.FINI
 _UNSEEN = Evidence(
     "nobody", "nothing says how it ended", Rank.WAIT_STATUS, None, TerminalState.FAILED, reason=Reason.JOB_LOST
 )
+
+
+def _failure(code: int) -> int:
+    """CODE as one that a process can exit with, and that no success has: a system takes it modulo 256."""
+    return min(max(code, 1), _LAST_STATUS)
+
+
+def _sound(evidence: Evidence) -> Evidence:
+    """EVIDENCE as it may be stored and shown: safe text without secrets, and numbers that there are."""
+    code, number, at = evidence.exit_code, evidence.signal, evidence.at
+    return replace(
+        evidence,
+        source=bounded(redact(evidence.source), _SOURCE_LIMIT),
+        observation=bounded(redact(evidence.observation), _OBSERVATION_LIMIT),
+        at=None if at is None or not showable(at) else at,
+        exit_code=None if code is None else code and _failure(code),
+        signal=None if number is None or not 1 <= number <= _LAST_SIGNAL else number,
+    )
 
 
 def _time(evidence: Evidence) -> float:
@@ -131,10 +155,10 @@ def decide(
 
     A stop that was asked for beats the cluster's truth, which beats the wait status; what a launcher says
     only turns an exit with 0 into something else. FAILED and KILLED never carry exit code 0, FINISHED always
-    does. REMARKS are clauses for the diagnostics, OUTPUT is lines of the driver's own that go below them.
-    Times are seconds since the epoch.
+    does. Evidence is kept without secrets and within bounds. REMARKS are clauses for the diagnostics, OUTPUT is
+    lines of the driver's own that go below them. Times are seconds since the epoch.
     """
-    ordered = sorted(set(evidence), key=_order)
+    ordered = sorted({_sound(piece) for piece in evidence}, key=_order)
     deciding, downgrade = _judge(ordered)
     state = (downgrade or deciding).state
     reason = None if state is TerminalState.FINISHED else _reason(downgrade or deciding, ordered)
@@ -159,13 +183,16 @@ def decide(
 
 
 def exit_status(outcome: Outcome) -> int:
-    """What a command-line face exits with: the command's code, 128+n, 124 for a deadline, 125 for ours."""
+    """What a command-line face exits with: the command's code, 128+n, 124 for a deadline, 125 for ours.
+
+    0 to 255, and 0 is FINISHED, whatever the outcome was made of.
+    """
     if outcome.state is TerminalState.FINISHED:
         return 0
     if outcome.reason in _DEADLINES:
         return _DEADLINE_STATUS
     if outcome.exit_code is not None:
-        return outcome.exit_code
+        return _failure(outcome.exit_code)
     if outcome.signal is not None and outcome.reason is not Reason.JOB_LOST:
-        return SIGNAL_BASE + outcome.signal
+        return _failure(SIGNAL_BASE + outcome.signal)
     return _WRAPPER_STATUS

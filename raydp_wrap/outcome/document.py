@@ -11,10 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA = 1
+# The years 1 to 9999: what a datetime can hold, and RFC 3339.
+_EARLIEST, _AFTER_LATEST = -62_135_596_800, 253_402_300_800
+
+
+def showable(at: float) -> bool:
+    """Whether AT, in seconds since the epoch, is a point in time that can be written; NaN is none."""
+    return _EARLIEST <= at < _AFTER_LATEST
 
 
 def _rfc3339(at: float | None) -> str | None:
-    if at is None:
+    if at is None or not showable(at):
         return None
     return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 

@@ -15,7 +15,7 @@ from raydp_wrap.plugins.hooks import (
     sinks,
 )
 from raydp_wrap.plugins.limited import abandoned, call
-from raydp_wrap.plugins.makers import Brought
+from raydp_wrap.plugins.makers import Brought, asked
 from raydp_wrap.plugins.registry import Plugin, Registry, State
 from raydp_wrap.plugins.words import printable
 
@@ -26,6 +26,7 @@ __all__ = [
     "Result",
     "State",
     "abandoned",
+    "asked",
     "backends",
     "brought",
     "build_launch",

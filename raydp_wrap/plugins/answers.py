@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 _MOST = 100
 _LONGEST = 4096
+_CODES = range(256)
+_SIGNALS = range(1, 65)
+_SHOWN = 100
 _NAME = r"[a-z][a-z0-9+.-]{0,30}"
 
 
@@ -83,6 +86,8 @@ def evidence(answer: object) -> tuple[list[Evidence], list[str]]:
 
 
 def _fault_of(piece: Evidence) -> str:
+    from raydp_wrap.outcome.document import showable  # noqa: PLC0415 - for evidence only
+
     fields: dict[str, tuple[type, ...]] = {
         "source": (str,),
         "observation": (str,),
@@ -95,9 +100,20 @@ def _fault_of(piece: Evidence) -> str:
     }
     for name, types in fields.items():
         value = getattr(piece, name)
-        if not isinstance(value, types):
-            return f"the {name} of its Evidence is {value!r}"
+        if not isinstance(value, types) or isinstance(value, bool):
+            return f"the {name} of its Evidence is {_short(value)}"
+    if piece.exit_code is not None and piece.exit_code not in _CODES:
+        return f"the exit_code of its Evidence is {_short(piece.exit_code)}, not one of 0 to 255"
+    if piece.signal is not None and piece.signal not in _SIGNALS:
+        return f"the signal of its Evidence is {_short(piece.signal)}, not one of 1 to 64"
+    if piece.at is not None and not showable(piece.at):
+        return "the at of its Evidence is no point in time, in seconds since the epoch"
     return ""
+
+
+def _short(value: object) -> str:
+    # Python refuses to write an int of some thousand digits.
+    return f"{value:#x}"[:_SHOWN] if isinstance(value, int) else repr(value)[:_SHOWN]
 
 
 def checks(answer: object) -> tuple[list[Check], list[str]]:

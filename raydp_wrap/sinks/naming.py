@@ -77,7 +77,7 @@ def _brought(scheme: str, factory: Callable[[str], Sink], rest: str) -> Sink:
         sink: object = factory(rest)
     except RaydpWrapError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"the plugin for the sink {scheme}: failed with {type(error).__name__}.") from error
     if not isinstance(sink, Sink):
         raise PluginError(f"the plugin for the sink {scheme}: answered with {type(sink).__name__}, not with a Sink.")
@@ -88,17 +88,23 @@ def canonical(text: str, sink: Sink) -> str:
     """What to keep of TEXT for other processes, with other directories and environments, after SINK's check.
 
     Raises:
-        PluginError: the plugin that brings it failed.
+        UsageError: the plugin that brings it says what is wrong with it.
+        PluginError: that plugin failed, or took too long.
 
     """
     scheme, _, rest = text.partition(":")
-    try:
-        kept = sink.text
-    except RaydpWrapError:
-        raise
-    except Exception as error:
-        raise PluginError(f"the plugin for the sink {scheme}: failed with {type(error).__name__}.") from error
-    return f"{scheme}:{rest if kept is None else kept}"
+
+    def kept() -> str:
+        own: object = sink.text
+        if own is not None and not isinstance(own, str):
+            raise TypeError("the text of a sink is a str, or None")
+        return f"{scheme}:{rest if own is None else own}"
+
+    if scheme in _CORE:
+        return kept()
+    from raydp_wrap import plugins  # noqa: PLC0415 - only where one of them is in use
+
+    return plugins.asked(f"the plugin for the sink {scheme}: can't say what to keep of it", kept)
 
 
 def split(text: str, known: Iterable[str] = ()) -> list[str]:

@@ -230,3 +230,85 @@ def test_a_store_lost_while_the_job_ran_costs_nobody_the_outcome(wrap: Wrap) -> 
     assert wrap.outcome()["exit_code"] == 5
     assert wrap.call("deliver").returncode == 125
     assert wrap.home.joinpath("store.db").read_text() == "garbage"  # left to be looked at
+
+
+@pytest.mark.requirement("run-3.2", "store-2.4")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 3)])
+def test_ctrl_c_while_sinks_are_told_ends_the_waiting_and_the_caller_s_loop(
+    wrap: Wrap, tmp_path: Path, number: int, code: int
+) -> None:
+    """A shell stops its loop only if it sees that we died of the signal; the outcome stands all the same."""
+    began = tmp_path / "began"
+    sink = f"exec:sh -c 'echo > {began}; exec sleep 60'"
+    process = wrap.start("--report-timeout", "60s", "--sink", sink, "--", "sh", "-c", "exit 3")
+    until(began.exists, "the sink is being told")
+    process.send_signal(number)
+    assert process.wait(30) == code
+    assert process.stderr is not None
+    assert b"raydp-wrap deliver sends it later" in process.stderr.read()
+    (row,) = undelivered(wrap)
+    assert (row.status, row.claimed) == (DeliveryStatus.PENDING, False)
+    assert wrap.left() == []
+
+
+@pytest.mark.requirement("fault-35", "plugin-3.4", "run-3.4")
+@pytest.mark.parametrize("how", ["raise", "exit", "refuse"])
+@pytest.mark.parametrize("scheme", ["made", "checked", "text"])
+def test_a_plugin_s_sink_that_ends_us_before_the_start_is_refused(
+    wrap: Wrap, tmp_path: Path, scheme: str, how: str
+) -> None:
+    done = wrap.run("--sink", f"{scheme}:{how},x", "--", "touch", str(tmp_path / "started"))
+    assert (done.returncode, done.stdout) == (125, b"")
+    said = [text for text in done.stderr.splitlines() if text.startswith(b"raydp-wrap: ")]
+    assert len(said) == 1, done.stderr
+    assert b"\x1b" not in said[0]
+    assert not (tmp_path / "started").exists()
+    assert wrap.left() == []
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("fault-35")
+@pytest.mark.parametrize("scheme", ["made", "checked", "text"])
+def test_a_plugin_s_sink_that_hangs_before_the_start_is_refused(wrap: Wrap, tmp_path: Path, scheme: str) -> None:
+    done = wrap.run("--sink", f"{scheme}:hang,x", "--", "touch", str(tmp_path / "started"))
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert b"it takes more than 5 s" in done.stderr
+    assert not (tmp_path / "started").exists()
+    assert wrap.left() == []
+    reap_orphans()
+
+
+@pytest.mark.requirement("fault-35")
+@pytest.mark.parametrize("scheme", ["made", "checked", "text"])
+def test_what_a_plugin_s_sink_prints_before_the_start_is_not_the_job_s(wrap: Wrap, tmp_path: Path, scheme: str) -> None:
+    done = wrap.run("--sink", f"{scheme}:print,{tmp_path}/told", "--", "echo", "out")
+    assert (done.returncode, done.stdout) == (0, b"out\n")
+    assert b"noise on stdout" in done.stderr
+
+
+@pytest.mark.requirement("plugin-3.4", "fault-35", "outcome-1.2")
+@pytest.mark.parametrize(
+    "strange",
+    ["exit_code=256", f"exit_code={1 << 40}", "exit_code=-100", "signal=128", "at=inf", "at=nan", "at=-1e300"],
+)
+def test_numbers_that_there_are_not_change_nothing(wrap: Wrap, strange: str) -> None:
+    env = {**os.environ, "ODD_NUMBER": strange}
+    done = wrap.run("--report", str(wrap.report), "--", "sh", "-c", "exit 7", env=env)
+    assert done.returncode == 7, done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert b"plugin 'odd' is not heeded in raydp_wrap_evidence" in done.stderr
+    assert (wrap.outcome()["state"], wrap.outcome()["exit_code"]) == ("FAILED", 7)
+
+
+@pytest.mark.requirement("outcome-1.4", "plugin-3.4")
+def test_what_a_plugin_saw_is_kept_without_secrets(wrap: Wrap) -> None:
+    env = {**os.environ, "ODD_EVIDENCE": "telling"}
+    wrap.run("--report", str(wrap.report), "--", "true", env=env)
+    text = "\\x1b[31mpassword=***"
+    first = wrap.outcome()["evidence"][0]
+    assert (first["source"], first["observation"]) == (text, text)
+    assert "hunter2" not in wrap.report.read_text()
+    with Store(wrap.home) as store:
+        stored = store.outcome(wrap.outcome()["submission_id"])
+    assert stored is not None
+    assert "hunter2" not in repr(stored)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raydp_wrap.model import Evidence, Outcome, Rank, Reason, Submission, TerminalState
-from raydp_wrap.outcome import decide, exit_status
+from raydp_wrap.model import Evidence, Outcome, Rank, Reason, Submission, TerminalState, Usage
+from raydp_wrap.outcome import decide, exit_status, to_dict
 
 FINISHED, FAILED, KILLED, UNKNOWN = (
     TerminalState.FINISHED,
@@ -226,3 +227,51 @@ def test_nobody_overrules_a_higher_rank(found: list[Evidence]) -> None:
         assert outcome.state in best
     if top is not Rank.STOP and FAILED in best:
         assert outcome.state is FAILED
+
+
+odd_numbers = st.integers(-(1 << 70), 1 << 70) | st.sampled_from([-256, -100, 0, 256, 512, 1 << 40])
+odd = st.builds(
+    Evidence,
+    source=st.text(),
+    observation=st.text(min_size=1),
+    rank=st.sampled_from(Rank),
+    at=st.none() | st.floats() | st.just(10**400),
+    state=st.sampled_from(TerminalState),
+    exit_code=st.none() | odd_numbers,
+    signal=st.none() | odd_numbers,
+    reason=st.none() | st.sampled_from(Reason),
+)
+
+
+@pytest.mark.requirement("outcome-1.2", "outcome-1.5")
+@given(st.lists(odd, max_size=3))
+def test_numbers_that_there_are_not_make_no_success_and_no_trouble(found: list[Evidence]) -> None:
+    outcome = decide(found, WHAT)
+    sound(outcome)
+    assert 0 <= exit_status(outcome) <= 255
+    assert outcome.exit_code in (None, *range(256))
+    assert outcome.signal in (None, *range(1, 65))
+    json.dumps(to_dict(outcome), allow_nan=False).encode()
+    for order in itertools.permutations(found):
+        assert decide(order, WHAT) == outcome
+
+
+@pytest.mark.requirement("outcome-1.2")
+@pytest.mark.parametrize("code", [256, 1 << 40, -100, 0])
+@pytest.mark.parametrize("state", [FAILED, KILLED, UNKNOWN])
+def test_only_a_success_exits_with_0(state: TerminalState, code: int) -> None:
+    outcome = Outcome("s", "n", 1, state, code, None, Reason.APP_FAILED, "", (), None, None, Usage())
+    assert exit_status(outcome) in range(1, 256)
+    outcome = Outcome("s", "n", 1, state, None, code - 128, Reason.APP_FAILED, "", (), None, None, Usage())
+    assert exit_status(outcome) in range(1, 256)
+
+
+@pytest.mark.requirement("outcome-1.4")
+def test_evidence_is_kept_without_secrets_and_bounded() -> None:
+    text = "\x1b[31mpassword=hunter2 "
+    (first,) = decide([Evidence(text * 999, text * 9999, state=FAILED)], WHAT).evidence
+    for kept, limit in ((first.source, 200), (first.observation, 4096)):
+        assert "hunter2" not in kept
+        assert "\x1b" not in kept
+        assert kept.startswith("\\x1b[31mpassword=*** ")
+        assert limit - 20 < len(kept.encode()) <= limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -84,3 +85,21 @@ def test_nothing_and_0_stay_two_things(code: int | None) -> None:
 def test_what_is_no_outcome_is_refused(raw: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         from_dict(raw)
+
+
+@pytest.mark.requirement("outcome-1.2")
+@pytest.mark.parametrize("at", [math.inf, -math.inf, math.nan, 10**400, -(10**400), -1e300, -62135596801, 253402300800])
+def test_a_time_that_is_none_is_not_shown(at: float) -> None:
+    piece = Evidence("a", "b", at=at)
+    raw = to_dict(Outcome("s", "n", 1, TerminalState.FAILED, 1, None, None, "", (piece,), at, at, Usage()))
+    assert (raw["started_at"], raw["ended_at"], raw["evidence"][0]["at"]) == (None, None, None)
+
+
+@pytest.mark.requirement("outcome-1.2")
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [(-62135596800, "0001-01-01T00:00:00.000000Z"), (math.nextafter(253402300800, 0), "9999-12-31T23:59:59.999969Z")],
+)
+def test_the_first_and_the_last_time_are_shown(at: float, text: str) -> None:
+    outcome = Outcome("s", "n", 1, TerminalState.FAILED, 1, None, None, "", (), at, None, Usage())
+    assert to_dict(outcome)["started_at"] == text

@@ -210,6 +210,9 @@ class TestEvidence:
     def test_what_is_known_is_added(self, site: Path) -> None:
         source = hook("evidence(record, submission)", "yield Evidence(submission.name, str(record.driver_pid))")
         plugin(site, "a", PIECES + source)
+        whole = "return [Evidence('b', 'b', at=at, exit_code=code, signal=number) for at, code, number in "
+        whole += "((-62135596800, 0, 1), (253402300799.5, 255, 64), (0, None, None))]"
+        plugin(site, "d", PIECES + hook("evidence()", whole))
         source = hook("evidence()", "return [Evidence('b', 'x' * 9000, rank, exit_code=3) for rank in Rank]")
         plugin(site, "b", PIECES + source)
         plugin(site, "c", hook("evidence()", "return None"))
@@ -218,7 +221,8 @@ class TestEvidence:
         assert told == []
         assert found[0] == Evidence("name", "2")
         ranks = [Rank.CONTEXT, Rank.LAUNCHER, Rank.WAIT_STATUS, Rank.CLUSTER, Rank.CLUSTER]
-        assert found[1:] == [Evidence("b", "x" * 4096, rank, exit_code=3) for rank in ranks]
+        assert found[1:-3] == [Evidence("b", "x" * 4096, rank, exit_code=3) for rank in ranks]
+        assert [(one.exit_code, one.signal) for one in found[-3:]] == [(0, 1), (255, 64), (None, None)]
 
     @pytest.mark.requirement("hook-evidence", "plugin-3.4", "fault-35")
     @pytest.mark.parametrize(
@@ -237,6 +241,15 @@ class TestEvidence:
             ("return [Evidence('a', 'b'), Evidence('a', 'b', exit_code='1')]", 1),
             ("return [Evidence('a', 'b'), Evidence('a', 'b', at='now')]", 1),
             ("while True:\n yield Evidence('a', 'b')", 100),
+            *(
+                (f"return [Evidence('a', 'b'), Evidence('a', 'b', {number})]", 1)
+                for number in (
+                    *("exit_code=256", "exit_code=2**40", "exit_code=-1", "exit_code=True", "exit_code=10**9999"),
+                    *("signal=0", "signal=65", "signal=-9", "signal=True", "signal=10**9999"),
+                    *("at=float('inf')", "at=float('-inf')", "at=float('nan')", "at=10**400", "at=-10**9999"),
+                    *("at=-62135596801", "at=253402300800", "at=True"),
+                )
+            ),
         ],
     )
     def test_what_is_wrong_is_told_and_left(self, site: Path, body: str, kept: int) -> None:

@@ -41,6 +41,12 @@ class Broken(Mine):
         raise KeyError("hunter2")
 
 
+class OwnError(UsageError):
+    """Would end raydp-wrap as if the job had ended well."""
+
+    exit_code = 0
+
+
 def test_the_cores_come_first_and_a_plugins_are_found() -> None:
     brought = {"mine": Mine, "file": Mine}
     assert schemes(brought) == ("file", "webhook", "exec", "mine")
@@ -80,8 +86,39 @@ def test_a_plugin_that_fails_is_named() -> None:
         parse("x:", {"x": lambda _: 3})  # type: ignore[dict-item,return-value]
     with pytest.raises(UsageError, match="give an address"):
         parse("x:", {"x": refuses})
-    with pytest.raises(PluginError, match="x: failed with KeyError"):
+    with pytest.raises(PluginError, match=r"x: can't say what to keep of it: KeyError$"):
         canonical(*parse("x:", {"x": Broken}))
+
+
+@pytest.mark.requirement("fault-35", "plugin-3.4")
+@pytest.mark.parametrize(("error", "words"), [(SystemExit(0), "SystemExit"), (OwnError("say it so"), "say it so")])
+def test_the_plugin_s_text_cannot_end_us(error: BaseException, words: str) -> None:
+    class Ends(Mine):
+        @property
+        def text(self) -> str | None:
+            raise error
+
+    with pytest.raises((PluginError, UsageError), match=f"{words}$") as caught:
+        canonical("x:", Ends(""))
+    assert caught.value.exit_code == 125
+
+
+@pytest.mark.requirement("fault-35")
+def test_a_factory_that_exits_cannot_end_us() -> None:
+    def ends(_: str) -> Sink:
+        raise SystemExit(0)
+
+    with pytest.raises(PluginError, match="x: failed with SystemExit"):
+        parse("x:", {"x": ends})
+
+
+@pytest.mark.requirement("fault-35")
+def test_a_text_that_is_none_is_refused() -> None:
+    class Number(Mine):
+        text = 7  # type: ignore[assignment]
+
+    with pytest.raises(PluginError, match="TypeError"):
+        canonical("x:", Number(""))
 
 
 def test_lines() -> None:

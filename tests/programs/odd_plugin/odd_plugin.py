@@ -10,11 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from raydp_wrap.backend import Answer, Sink, Verdict
+from raydp_wrap.errors import UsageError
 from raydp_wrap.hookspecs import hookimpl
 from raydp_wrap.model import Evidence, Rank, TerminalState
 
 if TYPE_CHECKING:
     from raydp_wrap.model import Event, ExitRecord, Launch, Report, Submission
+
+
+class OwnError(UsageError):
+    exit_code = 0
 
 
 def misbehave(how: str) -> None:
@@ -24,6 +29,8 @@ def misbehave(how: str) -> None:
         raise RuntimeError("odd")
     if how == "exit":
         sys.exit(0)
+    if how == "refuse":
+        raise OwnError("say \x1b[31mit so")
     if how == "die":
         os._exit(0)
     if how == "crash":
@@ -51,9 +58,27 @@ class LateSink(OddSink):
     needs_app_id: ClassVar[bool] = True
 
 
+class MadeSink(OddSink):
+    def __init__(self, rest: str) -> None:
+        super().__init__(rest)
+        misbehave(self.how)
+
+
+class CheckedSink(OddSink):
+    def check(self) -> None:
+        misbehave(self.how)
+
+
+class TextSink(OddSink):
+    @property
+    def text(self) -> str | None:
+        misbehave(self.how)
+        return None
+
+
 @hookimpl
 def raydp_wrap_sinks() -> dict[str, type[OddSink]]:
-    return {"odd": OddSink, "late": LateSink}
+    return {"odd": OddSink, "late": LateSink, "made": MadeSink, "checked": CheckedSink, "text": TextSink}
 
 
 @hookimpl
@@ -70,6 +95,13 @@ def raydp_wrap_evidence(submission: Submission, record: ExitRecord) -> list[Evid
     if os.environ.get("ODD_EVIDENCE") == "failed":
         text = f"{submission.name} of driver {record.driver_pid} failed"
         return [Evidence("odd cluster", text, Rank.CLUSTER, 1.0, TerminalState.FAILED)]
+    if strange := os.environ.get("ODD_NUMBER"):
+        name, _, number = strange.partition("=")
+        numbers = {name: int(number) if name != "at" else float(number)}
+        return [Evidence("odd cluster", "failed", Rank.CLUSTER, state=TerminalState.FAILED, **numbers)]
+    if os.environ.get("ODD_EVIDENCE") == "telling":
+        text = "\x1b[31mpassword=hunter2"
+        return [Evidence(text, text, Rank.CLUSTER, 1.0, TerminalState.FAILED)]
     return []
 
 
