@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from raydp_wrap import plugins, sinks
-from raydp_wrap.cli.messages import say
+from raydp_wrap.cli.messages import say, show
 from raydp_wrap.cli.values import Duration
 from raydp_wrap.home import home
 from raydp_wrap.repair import repair
@@ -18,6 +17,8 @@ from raydp_wrap.reporter.reporting import sentence
 from raydp_wrap.store import DeliveryStatus, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from raydp_wrap.model import Outcome
     from raydp_wrap.reporter.reporter import Told
     from raydp_wrap.store import Undelivered
@@ -41,26 +42,22 @@ def deliver(timeout: float, *, as_json: bool) -> int:
         told = Reporter(store, lambda text: sinks.parse(text, plugins.sinks(say)).sink).drain(timeout)
         waiting = [row for row in store.undelivered() if row.status is not DeliveryStatus.REJECTED]
     if as_json:
-        click.echo(json.dumps(_as_json(decided, told, waiting)))
+        show([json.dumps(_as_json(decided, told, waiting))])
     else:
-        _show(decided, told, waiting)
+        show(sinks.printable(line) for line in _lines(decided, told, waiting))
     return 1 if waiting else 0
 
 
-def _show(decided: list[Outcome], told: list[Told], waiting: list[Undelivered]) -> None:
+def _lines(decided: list[Outcome], told: list[Told], waiting: list[Undelivered]) -> Iterator[str]:
     for outcome in decided:
-        _print(f"{outcome.submission_id}: {outcome.state.value}, {outcome.diagnostics.splitlines()[0]}")
+        yield f"{outcome.submission_id}: {outcome.state.value}, {outcome.diagnostics.splitlines()[0]}"
     for one in told:
-        _print(f"{one.submission_id}: {sentence(one) or f'delivered to {sinks.redacted(one.sink)}'}")
+        yield f"{one.submission_id}: {sentence(one) or f'delivered to {sinks.redacted(one.sink)}'}"
     seen = {(one.submission_id, one.sink) for one in told}
     for row in waiting:
         if (row.submission_id, row.sink) not in seen:
             why = "another process is sending it" if row.claimed else row.last_error or "its time has not come"
-            _print(f"{row.submission_id}: waits for {sinks.redacted(row.sink)}: {why}")
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(sinks.printable(line) + "\n")
+            yield f"{row.submission_id}: waits for {sinks.redacted(row.sink)}: {why}"
 
 
 def _as_json(decided: list[Outcome], told: list[Told], waiting: list[Undelivered]) -> dict[str, object]:

@@ -1,12 +1,13 @@
-"""The few lines of our own, all on stderr. Others parse a command's merged output: keep their tokens out.
+"""The few lines of our own, beside a command's on stderr. Others parse its merged output: keep their tokens out.
 
-No line may hold ``application_``, ``driver-`` with a digit, ``exit code: N`` or ``version`` (Airflow and Livy
-look for them).
+No such line may hold ``application_``, ``driver-`` with a digit, ``exit code: N`` or ``version`` (Airflow and
+Livy look for them). On stdout is only what was asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -14,9 +15,13 @@ from typing import TYPE_CHECKING
 from raydp_wrap.model import Outcome, Reason, TerminalState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from raydp_wrap.errors import RaydpWrapError
 
-__all__ = ["explain", "report_error", "say"]
+__all__ = ["explain", "put", "report_error", "say", "show"]
+
+_STDOUT = 1
 
 
 def say(text: str) -> None:
@@ -26,6 +31,33 @@ def say(text: str) -> None:
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     with contextlib.suppress(OSError, ValueError):
         print(f"raydp-wrap: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def show(lines: Iterable[str]) -> bool:
+    """LINES on stdout, in its encoding; False, and said, if it is closed or full. A reader that left wants no more."""
+    text = "".join(f"{line}\n" for line in lines)
+    if not text:
+        return True
+    if sys.stdout is None:  # what is open as 1 by now is something else
+        say("nothing could be printed: stdout is closed")
+        return False
+    try:
+        put(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        say(f"nothing could be printed: {error.strerror}")
+        return False
+    return True
+
+
+def put(data: bytes) -> None:
+    """Write DATA to stdout past Python's buffer, which would complain again, and change the exit code, at the end.
+
+    Raises OSError as write(2) does.
+    """
+    while data:
+        data = data[os.write(_STDOUT, data) :]
 
 
 def report_error(error: RaydpWrapError) -> int:

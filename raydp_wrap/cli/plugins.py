@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raydp_wrap import sinks
+from raydp_wrap.cli.messages import show
+from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.hookspecs import API
 from raydp_wrap.plugins import State, brought, installed, printable
 
@@ -20,7 +22,7 @@ _BRINGS = {"sinks": "raydp_wrap_sinks", "backends": "raydp_wrap_backends", "comm
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plugins(*, as_json: bool) -> None:
+def plugins(*, as_json: bool) -> int:
     """List the installed plugins. Told are what each brings, and why one is not loaded.
 
     RAYDP_WRAP_PLUGINS picks them by name (spark,ray), leaves some out (-spark,-ray), or all (none).
@@ -37,10 +39,10 @@ def plugins(*, as_json: bool) -> None:
             names[one.plugin].setdefault(word, []).append(name)
     rows = [_row(plugin, names[plugin.name]) for plugin in registry.plugins]
     if as_json:
-        click.echo(json.dumps({"api": API, "plugins": rows, "problems": problems}, indent=2))
-        return
-    for line in [*_table(rows), *(f"problem: {problem}" for problem in problems)]:
-        click.echo(printable(line))
+        lines = [json.dumps({"api": API, "plugins": rows, "problems": problems}, indent=2)]
+    else:
+        lines = [printable(line) for line in (*_table(rows), *(f"problem: {problem}" for problem in problems))]
+    return 0 if show(lines) else RaydpWrapError.exit_code
 
 
 def _row(plugin: Plugin, names: dict[str, list[str]]) -> dict[str, Any]:

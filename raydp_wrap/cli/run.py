@@ -13,7 +13,7 @@ import click
 
 from raydp_wrap import foreground, settings
 from raydp_wrap.cli.entry import hold_signals, leave, release_if_blocked
-from raydp_wrap.cli.messages import say
+from raydp_wrap.cli.messages import put, say
 from raydp_wrap.cli.values import Duration, EnvironmentEntry, SignalNumber
 from raydp_wrap.errors import CommandNotFoundError, UsageError
 from raydp_wrap.model import Launch
@@ -127,13 +127,11 @@ def _named_descriptors(command: Iterable[str]) -> tuple[int, ...]:
 
 
 def _print_json(outcome: Outcome) -> None:
-    """Past Python's buffer, which would complain again, and change the exit code, as the process ends."""
     # What the command wrote may not have ended with a newline.
     data = (b"\n" if outcome.started_at is not None else b"") + json.dumps(to_dict(outcome)).encode() + b"\n"
     release_if_blocked(1)
     try:
-        while data:
-            data = data[os.write(1, data) :]
+        put(data)
     except BrokenPipeError:
         pass
     except OSError as error:

@@ -88,10 +88,13 @@ def _run(
 
 
 def _unwanted(signals: IncomingSignals) -> bool:
-    """Whether somebody who waits for our end wants it now."""
-    wanted = False
+    """Whether somebody who waits for our end wants it now. Ctrl-C is left pending: our caller must hear of it, too."""
+    wanted = interrupted = False
     while (got := signals.read()) is not None:
         wanted = wanted or got.signal in (*STOPS, signal.SIGHUP, signal.SIGQUIT)
+        interrupted = interrupted or got.signal == signal.SIGINT
+    if interrupted:
+        signal.raise_signal(signal.SIGINT)
     return wanted
 
 

@@ -249,6 +249,7 @@ def test_ctrl_c_while_sinks_are_told_ends_the_waiting_and_the_caller_s_loop(
     (row,) = undelivered(wrap)
     assert (row.status, row.claimed) == (DeliveryStatus.PENDING, False)
     assert wrap.left() == []
+    reap_orphans()
 
 
 @pytest.mark.requirement("fault-35", "plugin-3.4", "run-3.4")
@@ -275,7 +276,6 @@ def test_a_plugin_s_sink_that_hangs_before_the_start_is_refused(wrap: Wrap, tmp_
     assert b"it takes more than 5 s" in done.stderr
     assert not (tmp_path / "started").exists()
     assert wrap.left() == []
-    reap_orphans()
 
 
 @pytest.mark.requirement("fault-35")
