@@ -193,6 +193,10 @@ typedef struct {
     uint32_t deliver_argc;       /* how many of the guard's arguments are the delivery command */
     uint32_t keep_fds_count;
     int32_t keep_fds[32];        /* descriptors the driver keeps beside 0-2 */
+    uint32_t hold_fds_count;
+    int32_t hold_fds[32];        /* descriptors the guard and the delivery command hold, and the driver doesn't get */
+    int32_t deliver_env;         /* the delivery command's environment, where it is not the driver's: a file of
+                                  * 64-bit offsets of its strings, ended by 0, and the strings */
     char id[96];                 /* goes into the record */
     char record_name[64];
     char socket_name[64];        /* listen_fd's name in record_dir, unlinked at the end; "" is none */

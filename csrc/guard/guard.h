@@ -34,7 +34,7 @@ struct g_state {
     rd_guard_config cfg;
     rd_record rec;
     char *const *argv;    /* after the guard's own name and descriptor */
-    char *const *env;
+    char **env;
     int32_t self, driver;
     int life, signals, owner, cgroup;
     int conn[G_CONNECTIONS];

@@ -12,7 +12,7 @@ static void read_config(const char *life_arg)
     long n;
     G_RETRY(n, rd_sys6(__NR_recvfrom, fd, (long)&g.cfg, sizeof g.cfg, 0x60, 0, 0));
     if (n != (long)sizeof g.cfg || g.cfg.version != RD_GUARD_VERSION || g.cfg.size != sizeof g.cfg ||
-        g.cfg.keep_fds_count > 32 || g.cfg.deliver_argc > 32)
+        g.cfg.keep_fds_count > 32 || g.cfg.hold_fds_count > 32 || g.cfg.deliver_argc > 32)
         g_start_failed(RD_STAGE_GUARD, n < 0 ? n : -G_EINVAL);
 }
 

@@ -134,12 +134,45 @@ void g_start_driver(void)
         g_give_up(sent); /* the owner waits for a word that can't be said */
 }
 
+static char **owner_env(void)
+{
+    long size = rd_sys3(__NR_lseek, g.cfg.deliver_env, 0, 2 /* SEEK_END */);
+    if (size <= 0)
+        return 0;
+    long at = rd_sys6(__NR_mmap, 0, size, 3 /* READ|WRITE */, 2 /* MAP_PRIVATE */, g.cfg.deliver_env, 0);
+    if (at < 0)
+        return 0;
+    char **env = (char **)at;
+    for (char **s = env; *s; s++)
+        *s = (char *)env + (uintptr_t)*s;
+    return env;
+}
+
+/* Without the job's mark: who sweeps for what is left of the job would end the delivery too. */
+static char **delivery_env(void)
+{
+    static const char mark[] = "RAYDP_WRAP_ATTEMPT_ID=";
+    char **env = g.cfg.deliver_env >= 0 ? owner_env() : 0;
+    if (!env)
+        env = g.env;
+    char **to = env;
+    for (char **s = env; *s; s++) {
+        size_t n = 0;
+        while (n < sizeof mark - 1 && (*s)[n] == mark[n])
+            n++;
+        if (n < sizeof mark - 1)
+            *to++ = *s;
+    }
+    *to = 0;
+    return env;
+}
+
 /* The owner is gone and may have reported nothing: start the command it gave for that case, with
  * the record on its stdin, so that it works on a full disk too. */
 void g_start_delivery(void)
 {
     static struct rd_plan plan;
-    static int32_t map[6];
+    static int32_t map[2 * (3 + 32)];
     static char *argv[34];
     uint32_t argc = g.cfg.deliver_argc;
     for (uint32_t i = 0; i < argc && i < 33; i++)
@@ -150,16 +183,18 @@ void g_start_delivery(void)
     long null = rd_sys4(__NR_openat, G_AT_FDCWD, "/dev/null", G_O_RDWR | G_O_CLOEXEC, 0);
     if (in < 0)
         in = null;
-    map[0] = (int32_t)in;
-    map[1] = 0;
-    map[2] = map[4] = (int32_t)null;
-    map[3] = 1;
-    map[5] = 2;
+    uint32_t pairs = 0;
+    for (int fd = 0; null >= 0 && fd <= 2; fd++) {
+        map[2 * pairs] = (int32_t)(fd == 0 ? in : null);
+        map[2 * pairs++ + 1] = fd;
+    }
+    for (uint32_t i = 0; i < g.cfg.hold_fds_count; i++, pairs++)
+        map[2 * pairs] = map[2 * pairs + 1] = g.cfg.hold_fds[i];
     plan.flags = RD_NEW_SESSION | (g.cfg.spawn_flags & RD_ERROR_PIPE);
     plan.executable = argv[0];
     plan.argv = argv;
-    plan.env = g.env;
+    plan.env = delivery_env();
     plan.fd_map = map;
-    plan.fd_pairs = null >= 0 ? 3 : 0;
+    plan.fd_pairs = pairs;
     spawn(&plan, -1);
 }

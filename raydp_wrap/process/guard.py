@@ -167,8 +167,9 @@ class Guard:
         group, ``shared`` leaves it in this process's group (and on its terminal). CONTAINMENT ``auto`` uses a
         cgroup where one can be made, ``tree`` doesn't, ``cgroup`` insists.
 
-        HOLD are descriptors of ours that the guard keeps open until its own end, however it ends; neither the
-        driver nor ON_OWNER_DEATH gets them. A lock (flock) on such an open file is held while we live, or the guard.
+        HOLD are at most 32 descriptors of ours that the guard keeps open until its own end, however it ends, and
+        ON_OWNER_DEATH after it; the driver doesn't get them. A lock (flock) on such an open file is held while one of
+        us three lives. ON_OWNER_DEATH has our environment as it is now, whatever the driver's is.
 
         Raises:
             CommandNotFoundError, CommandNotExecutableError, StartError: it did not start; nothing is left.
@@ -187,6 +188,7 @@ class Guard:
         executable = _core.which(launch.executable or launch.argv[0], env, launch.cwd)
         # The guard's child looks both up, with descriptors of its own: what leads through ours is resolved here.
         executable, cwd = _resolved(executable), launch.cwd and _resolved(launch.cwd)
+        delivers_in_ours = on_owner_death and not detached and launch.env is not None and env != os.environ
         env[MARK] = identity
 
         channel = ffi.new("int32_t[2]", [-1, -1])
@@ -209,8 +211,9 @@ class Guard:
                     name = handover.cgroup_below(parent)
                 if oom_counter is not None:
                     handover.count_oom_kills(oom_counter)
-                for fd in hold:
-                    handover.give(fd)
+                handover.hold(hold)
+                if delivers_in_ours:
+                    handover.deliver_in(os.environ)
                 handover.send(channel[0])
                 process = Process(
                     ["raydp-guard", str(life), executable, cwd or "", *on_owner_death, *launch.argv],

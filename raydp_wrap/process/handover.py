@@ -14,7 +14,7 @@ from raydp_wrap.errors import UsageError
 from raydp_wrap.process import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SOCK_SEQPACKET: Final = 5
 Placement = Literal["session", "group", "shared"]
 
-_MAX_PASS_FDS = 32
+_MAX_PASS_FDS = _MAX_HOLD_FDS = 32
 _PLACEMENTS = {"session": lib.RD_NEW_SESSION, "group": lib.RD_NEW_GROUP, "shared": lib.RD_JOIN_GROUP}
 
 
@@ -55,6 +55,7 @@ class Handover:
         config.version, config.size = lib.RD_GUARD_VERSION, ffi.sizeof("rd_guard_config")
         config.owner_pid = os.getpid()
         config.terminal = config.record_dir = config.listen_fd = config.cgroup_parent = config.oom_fd = -1
+        config.deliver_env = -1
         config.keep_fds_count = len(launch.pass_fds)
         for index, fd in enumerate(launch.pass_fds):
             config.keep_fds[index] = fd
@@ -88,6 +89,25 @@ class Handover:
     def _give_opened(self, fd: int) -> int:
         self._opened.append(fd)
         return self.give(fd)
+
+    def hold(self, fds: Sequence[int]) -> None:
+        """Descriptors that the guard and the delivery command keep open."""
+        if len(fds) > _MAX_HOLD_FDS:
+            raise UsageError(f"at most {_MAX_HOLD_FDS} descriptors can be held, not {len(fds)}.")
+        self.config.hold_fds_count = len(fds)
+        for index, fd in enumerate(fds):
+            self.config.hold_fds[index] = self.give(fd)
+
+    def deliver_in(self, env: Mapping[str, str]) -> None:
+        """Start the delivery command in ENV, and not in the driver's environment."""
+        strings = [os.fsencode(f"{name}={value}") + b"\0" for name, value in env.items()]
+        start = (len(strings) + 1) * ffi.sizeof("uint64_t")
+        *offsets, _end = itertools.accumulate(map(len, strings), initial=start)
+        fd = os.memfd_create("environment", os.MFD_CLOEXEC)
+        self.config.deliver_env = self._give_opened(fd)
+        with open(fd, "wb", closefd=False) as file:
+            file.write(ffi.buffer(ffi.new("uint64_t[]", [*offsets, 0])))
+            file.writelines(strings)
 
     def record_to(self, path: Path) -> None:
         """Where the exit record goes: the directory is held open, and may be moved meanwhile."""

@@ -1,7 +1,8 @@
 """Owns one guarded job, as told by the JSON in argv[1], to be killed or to leave in its own way.
 
-{"argv": [...], "start": {keyword arguments of Guard.start}, "then": [steps]}. Each step waits for a line on
-stdin first, except a first "now". Every step says one JSON line on stdout. A file named as "lock" is locked, and held.
+{"argv": [...], "env": {...}, "start": {keyword arguments of Guard.start}, "then": [steps]}. Each step waits for a
+line on stdin first, except a first "now". Every step says one JSON line on stdout. A file named as "lock" is locked,
+and held ("locks" times).
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def main() -> None:  # noqa: C901, PLR0912 - one branch a step
     if "lock" in plan:
         lock = os.open(plan["lock"], os.O_RDWR)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        options["hold"] = [lock]
-    guard = Guard.start(Launch(argv=tuple(plan["argv"])), **options)
+        options["hold"] = [lock] * plan.get("locks", 1)
+    guard = Guard.start(Launch(argv=tuple(plan["argv"]), env=plan.get("env")), **options)
     say(guard=guard.guard_pid, driver=guard.pid, cgroup=os.path.join(*(guard._cgroup or ("",))))
     for step in plan.get("then", []):
         if step != "now":
