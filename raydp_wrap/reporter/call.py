@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ __all__ = ["Call"]
 
 _LONGEST_TEXT = 500
 _LONGEST_ANSWER = 65536
+_END = 1.0  # seconds from its last word, or a SIGKILL, to its end
+_LOOK = 0.001
 
 
 class Call:
@@ -40,12 +44,21 @@ class Call:
             _child(function, write, parent)
         os.close(write)
         os.set_blocking(self._read, False)
-        # Not yet reaped, so that the pid is its own.
-        self._pidfd = os.pidfd_open(self._pid)
+        try:
+            # Not yet reaped, so that the pid is its own.
+            self._pidfd: int | None = os.pidfd_open(self._pid)
+        except (
+            OSError
+        ):  # a sandbox forbids it, or there is no descriptor left: its answer, or the pipe's end, has to do
+            self._pidfd = None
+        self._closed = False
 
     def fileno(self) -> int:
-        """Readable when the child has ended."""
-        return self._pidfd
+        """Readable when the child has ended, or (where there is no pidfd) has nothing more to do than that.
+
+        A child of its own that holds the pipe keeps the second from being seen until the caller's time is up.
+        """
+        return self._read if self._pidfd is None else self._pidfd
 
     def answer(self) -> Answer:
         """What the child answered, once :meth:`fileno` is readable. To die is no answer: that is to be tried again."""
@@ -55,36 +68,61 @@ class Call:
                 data += chunk
         except BlockingIOError:  # somebody of its making holds the other end
             pass
+        if self._pidfd is None:
+            # It has only its end before it. One that closed the pipe, and goes on, can't answer any more.
+            os.kill(self._pid, signal.SIGKILL)
         status = self._reap()
         try:
             verdict, text, seconds = json.loads(data)
-            return Answer(Verdict(verdict), str(text)[:_LONGEST_TEXT], seconds)
+            return Answer(Verdict(verdict), str(text)[:_LONGEST_TEXT], _seconds(seconds))
         except (ValueError, TypeError):
-            died = os.waitstatus_to_exitcode(status)
-            how = f"was ended by signal {-died}" if died < 0 else f"exited with {died}"
-            return Answer(Verdict.RETRY_AFTER, f"the sink's process {how}, without an answer")
+            return Answer(Verdict.RETRY_AFTER, f"the sink's process {_how(status)}, without an answer")
 
-    def _reap(self) -> int:
-        pid, self._pid = self._pid, 0
-        return os.waitpid(pid, 0)[1]
+    def _reap(self) -> int | None:
+        """Its wait status, if it ends within a second.
+
+        An unkillable one (a dead network file system) is left to be reaped by whoever comes after us.
+        """
+        if self._pidfd is not None:
+            poll = select.poll()
+            poll.register(self._pidfd, select.POLLIN)
+            poll.poll(_END * 1000)
+        end = time.monotonic() + _END
+        while True:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._pid = 0
+                return status
+            if self._pidfd is not None or time.monotonic() >= end:
+                return None
+            time.sleep(_LOOK)  # no event to be had: it is about to end
 
     def close(self) -> None:
         """End the child, and what it started in its process group, if it still runs."""
-        if self._pidfd < 0:
+        if self._closed:
             return
+        self._closed = True
         if self._pid:
             try:
                 os.killpg(self._pid, signal.SIGKILL)
             except ProcessLookupError:  # it has not come as far as having a group
                 os.kill(self._pid, signal.SIGKILL)
-            # Unkillable (a dead network file system) it is left to be reaped by whoever comes after us.
-            poll = select.poll()
-            poll.register(self._pidfd, select.POLLIN)
-            if poll.poll(1000):
-                self._reap()
-        os.close(self._pidfd)
+            self._reap()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
         os.close(self._read)
-        self._pidfd = -1
+
+
+def _how(status: int | None) -> str:
+    if status is None:
+        return "does not end"
+    died = os.waitstatus_to_exitcode(status)
+    return f"was ended by signal {-died}" if died < 0 else f"exited with {died}"
+
+
+def _seconds(wished: float | None) -> float | None:
+    """WISHED if that can be waited for."""
+    return wished if wished is not None and math.isfinite(wished) and wished >= 0 else None
 
 
 def _child(function: Callable[[], Answer], write: int, parent: int) -> Any:

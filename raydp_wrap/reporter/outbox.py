@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from raydp_wrap.store import Claimer, Delivery, DeliveryStatus
+    from raydp_wrap.store import Claimer, Delivery, Settlement
 
 __all__ = ["Outbox"]
 
@@ -16,14 +16,18 @@ class Outbox(Protocol):
     """A :class:`Store`, or what stands in for one that fails."""
 
     def claim(
-        self, claimer: Claimer, *, submission_id: str | None = None, lease: float = 30.0, retry_failed: bool = False
+        self,
+        claimer: Claimer,
+        *,
+        submission_id: str | None = None,
+        lease: float = 30.0,
+        retry_failed: bool = False,
+        limit: int = 100,
     ) -> list[Delivery]:
-        """Take what is due."""
+        """Take what is due, at most LIMIT."""
 
-    def settle(
-        self, delivery: Delivery, status: DeliveryStatus, *, next_try_at: float | None = None, error: str = ""
-    ) -> bool:
-        """Note what became of DELIVERY; False if the claim was lost."""
+    def settle_all(self, settlements: Iterable[Settlement]) -> list[bool]:
+        """Note what became of each; False if the claim was lost."""
 
     def release(self, deliveries: Iterable[Delivery]) -> None:
         """Give claims back untried."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from raydp_wrap.model import Outcome, Submission
-    from raydp_wrap.store import Claimer
+    from raydp_wrap.store import Claimer, Settlement
 
 __all__ = ["Unstored"]
 
@@ -28,23 +28,30 @@ class Unstored:
         ]
 
     def claim(
-        self, claimer: Claimer, *, submission_id: str | None = None, lease: float = 30.0, retry_failed: bool = False
+        self,
+        claimer: Claimer,
+        *,
+        submission_id: str | None = None,
+        lease: float = 30.0,
+        retry_failed: bool = False,
+        limit: int = 100,
     ) -> list[Delivery]:
-        """All that are due."""
+        """The first LIMIT that are due."""
         del claimer, submission_id, lease, retry_failed  # there is one of each
         now = time.time()
-        found = [delivery for at, delivery in self._due if at <= now]
-        self._due = [(at, delivery) for at, delivery in self._due if at > now]
-        return found
+        found = [one for one in self._due if one[0] <= now][:limit]
+        self._due = [one for one in self._due if one not in found]
+        return [delivery for _, delivery in found]
 
-    def settle(
-        self, delivery: Delivery, status: DeliveryStatus, *, next_try_at: float | None = None, error: str = ""
-    ) -> bool:
+    def settle_all(self, settlements: Iterable[Settlement]) -> list[bool]:
         """Keep what is to be tried again."""
-        del error
-        if status is DeliveryStatus.PENDING:
-            self._due.append((next_try_at or 0.0, replace(delivery, tries=delivery.tries + 1)))
-        return True
+        settled = list(settlements)
+        self._due += [
+            (one.next_try_at or 0.0, replace(one.delivery, tries=one.delivery.tries + 1))
+            for one in settled
+            if one.status is DeliveryStatus.PENDING
+        ]
+        return [True] * len(settled)
 
     def release(self, deliveries: Iterable[Delivery]) -> None:
         """Let them be."""

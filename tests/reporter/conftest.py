@@ -37,6 +37,8 @@ class Scripted(Sink):
             raise RuntimeError("token=abc")
         if word == "hang":
             time.sleep(1000)
+        if word == "slow":
+            time.sleep(0.5)
         if word == "later":
             return Answer(Verdict.RETRY_AFTER, "later", float(number or 0))
         if word == "no":

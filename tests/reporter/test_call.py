@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
+import math
 import os
 import select
 import signal
@@ -25,15 +27,32 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.requirement("store-2.4", "fault-35")
 
 
+@pytest.fixture(params=[0, errno.EPERM, errno.ENOSYS, errno.EMFILE], ids=["pidfd", "EPERM", "ENOSYS", "EMFILE"])
+def pidfd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With pidfds, and where the kernel gives none."""
+
+    def refuse(*_: int) -> int:
+        raise OSError(request.param, os.strerror(request.param))
+
+    if request.param:
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+
+
 def answer_of(function: Callable[[], Answer]) -> Answer:
     with nothing_left(), contextlib.closing(Call(function)) as call:
         assert select.select([call], [], [], 20)[0]
         return call.answer()
 
 
+@pytest.mark.usefixtures("pidfd")
 @pytest.mark.parametrize("verdict", Verdict)
 def test_it_answers(verdict: Verdict) -> None:
     assert answer_of(lambda: Answer(verdict, "text", 2.5)) == Answer(verdict, "text", 2.5)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -math.inf, -1.0])
+def test_what_is_no_number_of_seconds_is_no_wish(seconds: float) -> None:
+    assert answer_of(lambda: Answer(Verdict.RETRY_AFTER, "text", seconds)) == Answer(Verdict.RETRY_AFTER, "text")
 
 
 def raising(error: BaseException) -> Callable[[], Answer]:
@@ -65,6 +84,7 @@ def crash() -> Answer:
         (lambda: Answer(Verdict.ACCEPTED, "", "soon"), "ValueError"),
     ],
 )
+@pytest.mark.usefixtures("pidfd")
 @pytest.mark.requirement("fault-36")
 def test_whatever_else_it_does_is_tried_again(function: Callable[[], Answer], text: str) -> None:
     found = answer_of(function)
@@ -76,6 +96,7 @@ def test_an_endless_text_is_cut() -> None:
     assert answer_of(lambda: Answer(Verdict.REJECTED, "x" * 10_000_000)) == Answer(Verdict.REJECTED, "x" * 500)
 
 
+@pytest.mark.usefixtures("pidfd")
 def test_one_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     def function() -> Answer:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -109,6 +130,21 @@ def test_a_child_of_its_that_holds_the_pipe_holds_nobody_up() -> None:
     assert call.answer().verdict is Verdict.ACCEPTED
     call.close()
     os.waitpid(-1, 0)  # it came to us, the subreaper
+
+
+def test_without_a_pidfd_one_that_can_t_answer_any_more_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> int:
+        raise PermissionError
+
+    def function() -> Answer:
+        os.closerange(3, 100)
+        time.sleep(1000)
+        raise AssertionError
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    found = answer_of(function)
+    assert found.verdict is Verdict.RETRY_AFTER
+    assert "ended by signal 9, without an answer" in found.text
 
 
 DIES = """

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import apsw
 import pytest
 from programs.facts import environment, nothing_left
 from programs.wrapping import reap_orphans, until
@@ -18,14 +19,21 @@ from reporter.conftest import Scripted, ended
 
 from raydp_wrap.errors import StoreError
 from raydp_wrap.model import Submission, TerminalState
+from raydp_wrap.reporter import reporter
 from raydp_wrap.reporter.backoff import MAX_TRIES
 from raydp_wrap.reporter.conclude import conclude
 from raydp_wrap.reporter.reporter import Reporter, Told
 from raydp_wrap.reporter.reporting import report, sentence
-from raydp_wrap.store import Claimer, DeliveryStatus, Store
+from raydp_wrap.reporter.unstored import Unstored
+from raydp_wrap.store import Claimer, DeliveryStatus, Settlement, Store
+from raydp_wrap.store.database import Database
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from raydp_wrap.store import Delivery
 
 PENDING, DELIVERED, REJECTED, FAILED = (
     DeliveryStatus.PENDING,
@@ -152,16 +160,183 @@ def test_a_sender_that_lost_its_claim_settles_nothing(store: Store, folder: Path
 def test_a_store_that_fails_at_the_end_loses_nothing(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked = []
+
     def fail(*_: object, **__: object) -> bool:
+        asked.append(1)
         raise StoreError("the disk is full")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "settle", fail)
-        assert told_of(store, folder, "yes") == {"yes": DELIVERED}
+    submission = Submission("s", "n", 1.0, tuple(f"{folder}?{script}" for script in ("yes", "later=1", "no")))
+    store.submit(submission)
+    deliveries = store.finish(ended(submission), claimer=Claimer.of_this_process(), lease=60)
+    with monkeypatch.context() as patch, nothing_left():
+        patch.setattr(Store, "settle_all", fail)
+        told = Reporter(store, Scripted).deliver(deliveries, 20)
+    assert len(asked) == 1  # each time it may take as long as the store's patience
+    said = {one.sink.partition("?")[2]: (one.status, one.text) for one in told}
+    assert said == {
+        "yes": (DELIVERED, "this could not be noted, so it is sent again: the disk is full"),
+        "later=1": (PENDING, "later"),
+        "no": (REJECTED, "no"),
+    }
     # It will be sent again, and applied once by its key.
     later = time.time() + 100
-    (again,) = store.claim(Claimer.of_this_process(), now=later)
-    assert again.key == "s.1"
+    assert len(store.claim(Claimer.of_this_process(), now=later)) == 3
+
+
+@pytest.mark.requirement("store-2.4")
+def test_a_store_that_others_hold_is_asked_once(
+    store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time takes the store's whole patience, and comes on top of ours."""
+    scripts = ["yes", "yes,2", "no", "later=0", "hang", "hang,2"]
+    submission = Submission("s", "n", 1.0, tuple(f"{folder}?{script}" for script in scripts))
+    store.submit(submission)
+    asked = count_transactions(monkeypatch)
+    with Store(home, timeout=0.1) as impatient:
+        deliveries = impatient.finish(ended(submission), claimer=Claimer.of_this_process(), lease=60)
+        asked.clear()
+        holder = apsw.Connection(str(home / "store.db"))
+        try:
+            holder.execute("BEGIN IMMEDIATE")
+            told = Reporter(impatient, Scripted).deliver(deliveries, 1.0)
+        finally:
+            holder.close()
+    assert len(asked) == 1
+    statuses = [
+        PENDING if one.startswith(("later", "hang")) else REJECTED if one == "no" else DELIVERED for one in scripts
+    ]
+    assert {one.sink.partition("?")[2]: one.status for one in told} == dict(zip(scripts, statuses, strict=True))
+
+
+def count_transactions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    asked: list[int] = []
+    write = Database.write
+
+    def counted(self: Database) -> AbstractContextManager[object]:
+        asked.append(1)
+        return write(self)
+
+    monkeypatch.setattr(Database, "write", counted)
+    return asked
+
+
+@pytest.mark.requirement("store-2.4")
+def test_those_given_up_at_the_end_are_noted_in_one_step(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = count_transactions(monkeypatch)
+    scripts = [f"hang,{n}" for n in range(6)]
+    assert set(told_of(store, folder, *scripts, patience=0.5).values()) == {PENDING}
+    assert len(asked) == 3  # submit, finish, and this
+
+
+class Watched:
+    """A store's outbox that keeps what was asked."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.claimed: list[int] = []
+        self.looked = 0
+
+    def claim(self, claimer: Claimer, **more: Any) -> list[Delivery]:
+        found = self.store.claim(claimer, **more)
+        self.claimed.append(len(found))
+        return found
+
+    def settle_all(self, settlements: Iterable[Settlement]) -> list[bool]:
+        return self.store.settle_all(settlements)
+
+    def release(self, deliveries: Iterable[Delivery]) -> None:
+        self.store.release(deliveries)
+
+    def next_due(self) -> float | None:
+        self.looked += 1
+        return self.store.next_due()
+
+
+@pytest.mark.requirement("fault-34", "store-2.3")
+def test_no_more_is_claimed_than_is_started_at_once(store: Store, folder: Path) -> None:
+    """A claim that waits runs out, and its report is sent by another, or by us a second time."""
+    submission = Submission("s", "n", 1.0, tuple(f"{folder}?hang,{n}" for n in range(40)))
+    store.submit(submission)
+    store.finish(ended(submission))
+    watched = Watched(store)
+    told = Reporter(watched, Scripted, try_timeout=0.3).drain(20)
+    assert max(watched.claimed) <= 16
+    assert [one.status for one in told] == [DELIVERED] * 40
+    assert {tries(folder, position) for position in range(1, 41)} == {2}
+
+
+@pytest.mark.requirement("raydp-2", "store-2.3")
+def test_more_that_were_given_up_than_are_sent_at_once(store: Store, folder: Path) -> None:
+    submission = Submission("s", "n", 1.0, tuple(f"{folder}?yes,{n}" for n in range(40)))
+    store.submit(submission)
+    deliveries = store.finish(ended(submission), claimer=Claimer.of_this_process(), lease=60)
+    store.settle_all([Settlement(delivery, FAILED) for delivery in deliveries])
+    told = Reporter(store, Scripted).drain(20)
+    assert [one.status for one in told] == [DELIVERED] * 40
+    assert {tries(folder, position) for position in range(1, 41)} == {1}
+
+
+@pytest.mark.requirement("fault-34", "store-2.3")
+def test_what_waits_until_its_claim_may_run_out_is_claimed_anew(store: Store, folder: Path) -> None:
+    submission = Submission("s", "n", 1.0, tuple(f"{folder}?{'hang' if n < 16 else 'yes'},{n}" for n in range(40)))
+    store.submit(submission)
+    deliveries = store.finish(ended(submission), claimer=Claimer.of_this_process(), lease=60)
+    watched = Watched(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reporter, "LEASE", 0.6)
+        told = Reporter(watched, Scripted, try_timeout=0.5).deliver(deliveries, 5)
+    assert watched.claimed  # it gave them back, and took them again, no more than it can start
+    assert max(watched.claimed) <= 16
+    assert [one.status for one in told] == [DELIVERED] * 40
+    assert {tries(folder, position) for position in range(17, 41)} == {1}
+
+
+@pytest.mark.requirement("fault-34", "store-2.3")
+def test_a_claim_that_ran_out_while_it_is_sent_is_renewed_and_not_sent_twice(store: Store, folder: Path) -> None:
+    """As after a stop of this process."""
+    submission = Submission("s", "n", 1.0, (f"{folder}?slow",))
+    store.submit(submission)
+    deliveries = store.finish(ended(submission), claimer=Claimer.of_this_process(), lease=0.2)
+    (told,) = Reporter(store, Scripted).deliver(deliveries, 20, more=True)
+    assert told.status is DELIVERED
+    assert tries(folder) == 1
+    assert store.undelivered() == []
+
+
+@pytest.mark.requirement("store-2.3", "fault-32")
+def test_a_sink_that_asks_for_days_is_left_alone(store: Store, folder: Path) -> None:
+    assert told_of(store, folder, "later=172800") == {"later=172800": PENDING}
+    assert Reporter(store, Scripted).drain(5) == []
+    assert tries(folder) == 1
+
+
+@pytest.mark.requirement("fault-34", "store-2.3")
+def test_what_another_has_settled_is_not_waited_for(store: Store, home: Path, folder: Path) -> None:
+    submission = Submission("s", "n", 1.0, (f"{folder}?yes",))
+    store.submit(submission)
+    (others,) = store.finish(ended(submission), claimer=Claimer.of_this_process(), lease=60)
+    watched = Watched(store)
+
+    def settle() -> None:
+        until(lambda: watched.looked, "it has seen that there is one")
+        with Store(home) as another:
+            another.settle(others, DELIVERED)
+
+    thread = threading.Thread(target=settle)
+    thread.start()
+    assert Reporter(watched, Scripted).drain(1000) == []  # else the test's own time is up
+    thread.join()
+    assert watched.looked < 100  # it does not ask all the time
+
+
+def test_an_outcome_that_the_store_could_not_take_is_told_to_many(folder: Path) -> None:
+    submission = Submission("s", "n", 1.0, tuple(f"{folder}?raise,yes,{n}" for n in range(40)))
+    unstored = Unstored(submission, ended(submission))
+    told = Reporter(unstored, Scripted).deliver(unstored.claim(Claimer.of_this_process()), 20)
+    assert [one.status for one in told] == [DELIVERED] * 40
 
 
 @pytest.mark.requirement("fault-27")
