@@ -121,6 +121,9 @@ class Reporter:
         finally:
             if interrupt:
                 self._poll.unregister(fd)
+            # The outbox may have taken its time: some have answered meanwhile.
+            for ended in {ready for ready, _ in self._poll.poll(0)} & set(self._sending):
+                self._finished(self._sending.pop(ended))
             while self._sending:
                 self._give_up(self._sending.popitem()[1])
             self._note()

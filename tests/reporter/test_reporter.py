@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -253,6 +254,24 @@ class Watched:
     def next_due(self) -> float | None:
         self.looked += 1
         return self.store.next_due()
+
+
+@pytest.mark.requirement("store-2.4")
+def test_an_answer_that_came_while_the_store_took_its_time_counts(store: Store, folder: Path) -> None:
+    submission = Submission("s", "n", 1.0, (f"{folder}?no", f"{folder}?slow"))
+    store.submit(submission)
+    deliveries = store.finish(ended(submission), claimer=Claimer.of_this_process(), lease=60)
+    end = time.monotonic() + 1.0
+
+    class Slow(Watched):
+        def settle_all(self, settlements: Iterable[Settlement]) -> list[bool]:
+            with contextlib.suppress(ChildProcessError):  # the slow one has answered, too
+                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            until(lambda: time.monotonic() > end, "the patience has come to its end")
+            return super().settle_all(settlements)
+
+    told = Reporter(Slow(store), Scripted).deliver(deliveries, end - time.monotonic())
+    assert [one.status for one in told] == [REJECTED, DELIVERED]
 
 
 @pytest.mark.requirement("fault-34", "store-2.3")
