@@ -30,7 +30,7 @@ def main(path: str) -> None:
             submission = store.submission(directory.name)
             if submission is None:
                 sys.exit(f"raydp-wrap: the store doesn't know the submission {directory.name}.")
-            # Its guard may hold the lock for a moment yet: to delete is all that is left to do with the run.
+            # The lock is ours: the guard has handed it over.
             run = Run(directory, -1)
             concluded = Repairs(store, directory.parent.parent, _tell).decide(submission, run, record)
             if concluded.stored:

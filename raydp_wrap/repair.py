@@ -89,6 +89,7 @@ class Repairs:
         """Remove a directory that its owner had no time to remove, or had not yet begun to use."""
         run = Run.adopt(self._home, submission_id)
         if run is None:
+            Run.drop_empty(self._home, submission_id)
             return
         with run:
             try:

@@ -1,7 +1,7 @@
 """One run's directory, ``HOME/run/<submission id>``: the exit record, and a lock that says somebody sees to it.
 
-The lock is an flock on an open file that owner and guard share: it is free exactly when both are gone, whatever
-ended them, and whatever became of their pids.
+The lock is an flock on an open file that owner, guard and the guard's delivery share: it is free exactly when all are
+gone, whatever ended them, and whatever became of their pids.
 """
 
 from __future__ import annotations
@@ -58,20 +58,23 @@ class Run:
 
         """
         directory = home / "run" / submission_id
+        lock = -1
         try:
             _make_parent(directory.parent)
             directory.mkdir(mode=0o700)
+            with contextlib.suppress(FileNotFoundError):
+                lock = os.open(directory / _LOCK, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
+            # A repair may have seen the new directory, taken it for an abandoned one, and removed it.
+            if lock < 0 or not _locked(lock):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), directory)
             _reserve(directory / _ROOM)
-            lock = os.open(directory / _LOCK, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise
         except OSError as error:
+            if lock >= 0:
+                os.close(lock)
+            if isinstance(error, FileExistsError):
+                raise
             _remove(directory)
             raise UsageError(f"{directory} can't be made ({error.strerror}): set RAYDP_WRAP_HOME elsewhere.") from error
-        # A repair may have seen the new directory, taken it for an abandoned one, and removed it.
-        if not _locked(lock):
-            os.close(lock)
-            raise FileExistsError(directory)
         return cls(directory, lock)
 
     @classmethod
@@ -105,6 +108,12 @@ class Run:
             yield from sorted(
                 one.name for one in found if _ID.fullmatch(one.name) and one.is_dir(follow_symlinks=False)
             )
+
+    @classmethod
+    def drop_empty(cls, home: Path, submission_id: str) -> None:
+        """Remove the directory of an owner that died before it had even a lock. Should it live: it makes another."""
+        with contextlib.suppress(OSError):
+            os.rmdir(home / "run" / submission_id)
 
     def make_room(self) -> bool:
         """Give a full disk back what was reserved for this moment: the outcome needs it now. False: there is none."""

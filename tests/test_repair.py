@@ -120,6 +120,7 @@ def test_one_whose_owner_lives_is_left_alone(store: Store, home: Path) -> None:
 
 def test_a_directory_that_was_not_yet_used_is_removed(store: Store, home: Path) -> None:
     Run.create(home, "job-1").close()
+    (home / "run" / "job-2").mkdir()  # not even a lock
     assert told(store, home) == []
     assert list(Run.all(home)) == []
 

@@ -64,7 +64,8 @@ def report_error(error: RaydpWrapError) -> int:
     """One sentence, no traceback; the exit code. An error without a message has been shown already."""
     if str(error):
         say(str(error))
-    return error.exit_code
+    # A plugin's own kind of error may say anything; one that has been shown already (a --help) may be none at all.
+    return error.exit_code if not str(error) or 0 < error.exit_code < 256 else RaydpWrapError.exit_code  # noqa: PLR2004
 
 
 def explain(outcome: Outcome) -> None:

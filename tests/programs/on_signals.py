@@ -26,4 +26,5 @@ for name in names:
 print("ready", flush=True)
 while sys.stdin.fileno() not in select.select([sys.stdin, heard], [], [])[0]:
     os.read(heard, 100)
+sys.stdin.read()  # a terminal's Ctrl-D, above all: it would be the shell's
 os._exit(0)  # a Python that ends in the usual way drops its handlers first, and dies of what comes then
