@@ -12,12 +12,12 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.model import Outcome, Reason, TerminalState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from raydp_wrap.errors import RaydpWrapError
 
 __all__ = ["explain", "put", "report_error", "say", "show"]
 

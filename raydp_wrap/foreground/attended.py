@@ -55,6 +55,9 @@ class Attended:
         elif got.signal in STOPS:
             self._on_stop(got)
         else:
+            if got.signal != signal.SIGCONT:
+                # Who sent it to us may have sent it to the driver, too, and that may have ended of it by now.
+                self.guard.note_signal(got.signal)
             self.guard.send_signal(got.signal)
 
     def _on_stop(self, got: Received) -> None:

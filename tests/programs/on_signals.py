@@ -24,7 +24,7 @@ signal.set_wakeup_fd(wakeup)
 for name in names:
     signal.signal(getattr(signal, name), note)
 print("ready", flush=True)
-while sys.stdin.fileno() not in select.select([sys.stdin, heard], [], [])[0]:
+while 0 not in select.select([0, heard], [], [])[0]:
     os.read(heard, 100)
 sys.stdin.read()  # a terminal's Ctrl-D, above all: it would be the shell's
 os._exit(0)  # a Python that ends in the usual way drops its handlers first, and dies of what comes then
