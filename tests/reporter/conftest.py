@@ -38,7 +38,7 @@ class Scripted(Sink):
         if word == "hang":
             time.sleep(1000)
         if word == "slow":
-            time.sleep(0.5)
+            time.sleep(0.5)  # a sink that takes its time
         if word == "later":
             return Answer(Verdict.RETRY_AFTER, "later", float(number or 0))
         if word == "no":
