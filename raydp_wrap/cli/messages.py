@@ -28,9 +28,10 @@ def say(text: str) -> None:
     """One line on stderr, whatever names and paths it quotes; a stderr that is closed or full hears nothing."""
     if sys.stderr is None:
         return
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    from raydp_wrap.diagnostics.text import one_line  # noqa: PLC0415 - most runs say nothing
+
     with contextlib.suppress(OSError, ValueError):
-        print(f"raydp-wrap: {line}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"raydp-wrap: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def show(lines: Iterable[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LIMIT", "bounded", "escape", "shorten"]
+__all__ = ["LIMIT", "bounded", "escape", "one_line", "shorten"]
 
 #: What a diagnostics text may measure, in bytes of UTF-8.
 LIMIT = 64 << 10
@@ -28,6 +28,11 @@ def _escaped(match: re.Match[str]) -> str:
 def escape(text: str) -> str:
     r"""TEXT with every character that is unsafe to show as ``\xNN`` or ``\uNNNN``; ``\n`` and ``\t`` stay."""
     return _UNSAFE.sub(_escaped, text)
+
+
+def one_line(text: str) -> str:
+    """TEXT as one line that a terminal shows and does not obey, with whatever can't be printed escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def shorten(text: str, limit: int) -> str:

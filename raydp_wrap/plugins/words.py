@@ -13,7 +13,9 @@ _LONGEST = 500
 
 def printable(text: str) -> str:
     """TEXT without anything that a terminal would act on, in one line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    from raydp_wrap.diagnostics.text import one_line  # noqa: PLC0415 - where there is something to say
+
+    return one_line(text)
 
 
 def said(error: BaseException) -> str:

@@ -20,10 +20,11 @@ _TELLING = 6
 
 def printable(text: str, limit: int = _LIMIT, *, end: bool = False) -> str:
     """TEXT as one line of at most LIMIT characters that a terminal shows and does not obey; with END, its end."""
+    from raydp_wrap.diagnostics.text import one_line  # noqa: PLC0415 - where there is something to show
+
     some = text[-limit:] if end else text[: limit + 1]
     cut = len(some) < len(text)
-    line = " ".join(some.split())
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+    line = one_line(" ".join(some.split()))
     if len(line) <= limit and not cut:
         return line
     return _HIDDEN + line[-(limit - 1) :] if end else line[: limit - 1] + _HIDDEN
