@@ -60,27 +60,29 @@ class Repairs:
             # Decided, and its directory left, since it was listed?
             if self._store.outcome(submission.submission_id) is not None:
                 return None
+            record, damaged = None, ""
             try:
                 record = read_record(run.record)
             except RecordError as error:
-                concluded = self._lost(submission, run, str(error))
-                return concluded.outcome if concluded.decided else None  # the record is left, to be looked at
+                damaged = str(error)
             if record is not None and record.identity != submission.submission_id:
                 record = None
-            if record is None and kept(run.directory, submission.submission_id) is None:
-                concluded = self._lost(submission, run)
-            else:
-                concluded = self.decide(submission, run, record, claim=False)
-            if concluded.stored:
+            concluded = self.decide(submission, run, record, damaged, claim=False)
+            if concluded.stored and not damaged:  # a damaged record is left, to be looked at
                 run.remove()
             return concluded.outcome if concluded.decided else None
 
-    def decide(self, submission: Submission, run: Run, record: ExitRecord | None, *, claim: bool = True) -> Concluded:
-        """Decide by the outcome that its owner kept in RUN, else by the exit RECORD, unless that has been decided."""
+    def decide(
+        self, submission: Submission, run: Run, record: ExitRecord | None, damaged: str = "", *, claim: bool = True
+    ) -> Concluded:
+        """Decide by the outcome that its owner kept in RUN, else by the exit RECORD, unless that has been decided.
+
+        Without either the job is lost, and what is left of it is ended; DAMAGED says why there is no record.
+        """
         outcome = kept(run.directory, submission.submission_id)
         if outcome is None:
             if record is None:
-                raise RecordError(f"{run.record} is no exit record of {submission.submission_id}.")
+                return self._lost(submission, run, *filter(None, [damaged]))
             more = plugins.evidence(submission, record, self._tell)
             outcome = from_record(record, submission, more=more)
         return self._concluded(submission, outcome, run, claim=claim)

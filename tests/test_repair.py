@@ -177,6 +177,16 @@ def test_an_outcome_that_its_owner_could_only_keep_goes_before_the_record(store:
     assert not run.directory.exists()
 
 
+def test_an_outcome_that_was_kept_stands_though_the_record_is_damaged(store: Store, home: Path) -> None:
+    run = submitted(store, home, b"garbage")
+    submission = store.submission("job-1")
+    assert submission is not None
+    told_then = never_started("no", submission, at=2.0, status=127)
+    assert keep(run.directory, told_then)
+    assert repair(store, home, print) == [told_then]
+    assert run.record.read_bytes() == b"garbage"
+
+
 @pytest.mark.parametrize("data", [b"", b"garbage", b"{}", b'{"submission_id": "job-1"}'])
 def test_a_kept_outcome_that_is_none_decides_nothing(store: Store, home: Path, data: bytes) -> None:
     run = submitted(store, home, as_bytes(code=9))
