@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from raydp_wrap import plugins, sinks
+from raydp_wrap import sinks
 from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.process import parse_record
 from raydp_wrap.repair import Repairs
@@ -35,7 +35,7 @@ def main(path: str) -> None:
             concluded = Repairs(store, directory.parent.parent, _tell).decide(submission, run, record)
             if concluded.stored:
                 run.remove()
-            report(concluded, lambda text: sinks.parse(text, plugins.sinks(_tell)).sink, _PATIENCE, _tell)
+            report(concluded, lambda text: sinks.make(text, _tell), _PATIENCE, _tell)
     except RaydpWrapError as error:
         sys.exit(f"raydp-wrap: {error}")
 

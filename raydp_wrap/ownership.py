@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -50,7 +51,7 @@ class Ownership:
         self._tell = _safely(tell)
         plugins.load(self._tell)  # a wrong choice of plugins is refused before anything is stored
         place = home()
-        texts = _checked(named)
+        texts = _checked(named, self._tell)
         with contextlib.ExitStack() as stack:
             self.store = stack.enter_context(Store(place))
             self.run = stack.enter_context(_new_run(place))
@@ -95,7 +96,8 @@ class Ownership:
             if concluded.deliveries:
                 from raydp_wrap.reporter.reporting import report  # noqa: PLC0415 - a run may have no sinks
 
-                report(concluded, _sink, patience, self._tell, interrupt=interrupt)
+                make = functools.partial(sinks.make, tell=self._tell)
+                report(concluded, make, patience, self._tell, interrupt=interrupt)
         except BaseException:
             # A Ctrl-C: whoever is to tell instead (the guard's delivery, our caller once more) must find them free.
             with contextlib.suppress(RaydpWrapError):
@@ -137,11 +139,11 @@ def delivery_command(directory: Path) -> list[str]:
     return [sys.executable, "-I", "-c", code, str(directory)]
 
 
-def _checked(named: Iterable[str]) -> tuple[str, ...]:
+def _checked(named: Iterable[str], tell: Callable[[str], None]) -> tuple[str, ...]:
     """The sinks' texts as other processes need them, each seen to be one that can be told."""
     texts = []
     for text in dict.fromkeys(named):
-        sink = _sink(text)
+        sink = sinks.make(text, tell)
         _check(text, sink)
         texts.append(sinks.canonical(text, sink))
     return tuple(dict.fromkeys(texts))
@@ -149,7 +151,7 @@ def _checked(named: Iterable[str]) -> tuple[str, ...]:
 
 def _check(text: str, sink: Sink) -> None:
     trouble = f"the sink {sinks.redacted(text)} can't be used"
-    if not _is_ours(text):
+    if not sinks.is_core(text):
         plugins.asked(trouble, lambda: sink.check())  # noqa: PLW0108 - to look it up may be their code, too
         return
     try:
@@ -158,14 +160,6 @@ def _check(text: str, sink: Sink) -> None:
         raise
     except Exception as error:
         raise UsageError(f"{trouble}: {type(error).__name__}.") from error
-
-
-def _sink(text: str) -> Sink:
-    return sinks.parse(text, {} if _is_ours(text) else plugins.sinks()).sink
-
-
-def _is_ours(text: str) -> bool:
-    return text.partition(":")[0] in sinks.schemes()
 
 
 def _new_run(place: Path) -> Run:

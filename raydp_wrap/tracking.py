@@ -49,7 +49,6 @@ class Tracked:
         """Not for callers: use :func:`track`."""
         self.outcome: Outcome | None = None
         self._report_timeout = report_timeout
-        self._tell = tell
         self._process = os.getpid()
         self._started_at = time.time()
         self._owned = Ownership(name, sinks, tags, tell)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raydp_wrap import plugins, sinks
+from raydp_wrap import sinks
 from raydp_wrap.cli.messages import say, show
 from raydp_wrap.cli.values import Duration
 from raydp_wrap.home import home
@@ -39,7 +39,7 @@ def deliver(timeout: float, *, as_json: bool) -> int:
     place = home()
     with Store(place) as store:
         decided = repair(store, place, say)
-        told = Reporter(store, lambda text: sinks.parse(text, plugins.sinks(say)).sink).drain(timeout)
+        told = Reporter(store, lambda text: sinks.make(text, say)).drain(timeout)
         waiting = [row for row in store.undelivered() if row.status is not DeliveryStatus.REJECTED]
     if as_json:
         show([json.dumps(_as_json(decided, told, waiting))])

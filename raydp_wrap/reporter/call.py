@@ -47,9 +47,8 @@ class Call:
         try:
             # Not yet reaped, so that the pid is its own.
             self._pidfd: int | None = os.pidfd_open(self._pid)
-        except (
-            OSError
-        ):  # a sandbox forbids it, or there is no descriptor left: its answer, or the pipe's end, has to do
+        except OSError:
+            # A sandbox forbids it, or there is no descriptor left: its answer, or the pipe's end, has to do.
             self._pidfd = None
         self._closed = False
 

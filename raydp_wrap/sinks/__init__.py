@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raydp_wrap.sinks.naming import NamedSink, canonical, parse, schemes, split
+from raydp_wrap.sinks.naming import NamedSink, canonical, is_core, make, parse, schemes, split
 from raydp_wrap.sinks.shown import printable, redacted
 
-__all__ = ["NamedSink", "canonical", "parse", "printable", "redacted", "schemes", "split"]
+__all__ = ["NamedSink", "canonical", "is_core", "make", "parse", "printable", "redacted", "schemes", "split"]

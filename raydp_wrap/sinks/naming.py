@@ -11,7 +11,7 @@ from raydp_wrap.errors import PluginError, RaydpWrapError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["NamedSink", "canonical", "parse", "schemes", "split"]
+__all__ = ["NamedSink", "canonical", "is_core", "make", "parse", "schemes", "split"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}")
 
@@ -84,6 +84,20 @@ def _brought(scheme: str, factory: Callable[[str], Sink], rest: str) -> Sink:
     return sink
 
 
+def is_core(text: str) -> bool:
+    """Whether the sink that TEXT names is one of ours, not a plugin's."""
+    return text.partition(":")[0] in _CORE
+
+
+def make(text: str, tell: Callable[[str], None]) -> Sink:
+    """Make the sink that TEXT names, the plugins' included, of whose troubles TELL is told. Raises as :func:`parse`."""
+    if is_core(text):
+        return parse(text, {}).sink
+    from raydp_wrap import plugins  # noqa: PLC0415 - only where one of them is in use
+
+    return parse(text, plugins.sinks(tell)).sink
+
+
 def canonical(text: str, sink: Sink) -> str:
     """What to keep of TEXT for other processes, with other directories and environments, after SINK's check.
 
@@ -100,7 +114,7 @@ def canonical(text: str, sink: Sink) -> str:
             raise TypeError("the text of a sink is a str, or None")
         return f"{scheme}:{rest if own is None else own}"
 
-    if scheme in _CORE:
+    if is_core(text):
         return kept()
     from raydp_wrap import plugins  # noqa: PLC0415 - only where one of them is in use
 

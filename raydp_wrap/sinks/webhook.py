@@ -100,9 +100,8 @@ class Webhook(Sink):
         return post(url, body, headers, seconds=self._seconds, secrets=self._secrets())
 
     def _headers(self, report: Report, body: bytes) -> dict[str, str]:
-        identity = quote(
-            report.key, safe="/:@+=,~", errors="replace"
-        )  # a header takes neither newlines nor more than ASCII
+        # A header takes neither newlines nor more than ASCII.
+        identity = quote(report.key, safe="/:@+=,~", errors="replace")
         timestamp = str(int(time.time()))
         headers = {
             "Content-Type": "application/json",
