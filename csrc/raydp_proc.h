@@ -167,7 +167,8 @@ enum {
     RD_CAUSE_OWNER_DIED = 3,
     RD_CAUSE_ACTIVE_DEADLINE = 4,
     RD_CAUSE_START_DEADLINE = 5,
-    RD_CAUSE_GUARD_ERROR = 6     /* a system call the guard can't do without failed */
+    RD_CAUSE_GUARD_ERROR = 6,    /* a system call the guard can't do without failed */
+    RD_CAUSE_EXIT_FORCED = 7     /* a FORCE message */
 };
 
 enum { RD_GUARD_DETACHED = 1, RD_GUARD_CGROUP = 2 };
@@ -209,14 +210,15 @@ enum {
     RD_ASK_READY = 3,  /* the job is up: the start deadline is met */
     RD_ASK_STATE = 4,
     RD_ASK_DONE = 5,   /* the owner has reported: no delivery command is needed */
-    RD_ASK_NOTE = 6    /* a signal that the driver gets without the guard, from a terminal say: for the record */
+    RD_ASK_NOTE = 6,   /* a signal that the driver gets without the guard, from a terminal say: for the record */
+    RD_ASK_FORCE = 7   /* as STOP, of a driver whose work is done and which doesn't end by itself */
 };
 
 typedef struct {
     uint32_t version, type;
     int32_t signal;    /* STOP: 0 is the configured one */
-    int32_t reserved;
-    int64_t grace_ns;  /* STOP: < 0 is the configured one; a later STOP may only shorten it */
+    int32_t delay_ms;  /* STOP: until the first signal, while the driver is asked otherwise; a later STOP may shorten it */
+    int64_t grace_ns;  /* STOP: from the first signal; < 0 is the configured one; a later STOP may only shorten it */
     char label[64];    /* STOP: who asks, for the record */
 } rd_guard_ask;
 

@@ -72,8 +72,9 @@ class Launch:
 
     ``executable`` is the file to execute when it is not ``argv[0]`` looked up along PATH. ``env``
     replaces the environment (None inherits it). ``pass_fds`` stay open in the driver under their own
-    numbers; everything else above 2 is closed. ``settings`` are the wrapper's own, where the command line
-    that was turned into this launch held any (``spark.raydp.wrap.sinks`` is ``sinks`` here).
+    numbers; everything else above 2 is closed. ``stdout`` and ``stderr`` are descriptors of ours to give it in
+    place of our own. ``settings`` are the wrapper's own, where the command line that was turned into this
+    launch held any (``spark.raydp.wrap.sinks`` is ``sinks`` here).
     """
 
     argv: tuple[str, ...]
@@ -81,6 +82,8 @@ class Launch:
     env: Mapping[str, str] | None = None
     cwd: str | None = None
     pass_fds: tuple[int, ...] = ()
+    stdout: int | None = None
+    stderr: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -163,6 +166,7 @@ class Cause(Enum):
     ACTIVE_DEADLINE = "active-deadline"
     START_DEADLINE = "start-deadline"
     GUARD_ERROR = "guard-error"
+    EXIT_FORCED = "exit-forced"  # its work was done, and it would not end by itself
     GUARD_LOST = "guard-lost"  # never from a guard: it died first
 
 

@@ -89,7 +89,7 @@ void g_look(void)
         if (g_later(now, g.cfg.sweep_ns) < g.kill_at)
             g.kill_at = g_later(now, g.cfg.sweep_ns);
     }
-    if (g.rec.phase < RD_PHASE_STOPPING)
+    if (g.rec.phase < RD_PHASE_STOPPING || (g.signal_at != G_NEVER && !g.driver_reaped))
         return;
     if (now < g.kill_at && !g.killing) {
         g_ask_others();

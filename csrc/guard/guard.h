@@ -41,7 +41,7 @@ struct g_state {
     int owner_dead, driver_reaped, leads_group, killing, done, no_more;
     int unsent;           /* the owner, which doesn't read, has yet to be told of the end */
     int32_t record_errno, record_retried;
-    int64_t started, kill_at, pending_at, active_at, start_at;
+    int64_t started, signal_at, kill_at, pending_at, active_at, start_at; /* signal_at: while no signal was sent */
     int64_t oom_before;
     int alive, foreign, unlisted; /* of the last look at what is left */
 };
@@ -79,7 +79,16 @@ void g_ask_others(void);
 void g_unmark_told(int32_t pid);
 void g_kill_round(void);
 int g_driver_is_zombie(void);
-void g_begin_stop(int cause, int sig, int64_t grace, int32_t pid, uint32_t uid, const char *label);
+/* What is asked, by whom; in nanoseconds: DELAY until the first signal, GRACE from there to SIGKILL. */
+struct g_request {
+    int cause, signal;
+    int64_t delay, grace; /* grace < 0: the configured one */
+    int32_t pid;
+    uint32_t uid;
+    const char *label;
+};
+void g_begin_stop(const struct g_request *asked);
+void g_first_signal(void); /* the delay is over */
 
 /* reap.c: 1 when nobody is left, 0 when somebody is, or -errno. */
 int g_reap_all(void);

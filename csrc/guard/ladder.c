@@ -102,42 +102,60 @@ int g_driver_is_zombie(void)
     return ret == 0 && info.pid == g.driver;
 }
 
-void g_begin_stop(int cause, int sig, int64_t grace, int32_t pid, uint32_t uid, const char *label)
+/* The driver first: it may want to see its workers through. */
+void g_first_signal(void)
 {
-    int64_t now = g_now();
-    if (grace < 0)
-        grace = g.cfg.grace_ns;
+    g.signal_at = G_NEVER;
+    if (g.rec.stop_signal == G_SIGKILL)
+        g.kill_at = g_now();
+    if (g_now() >= g.kill_at)
+        return; /* the loop is about to see to it */
+    g_signal_driver(g.rec.stop_signal);
+    g_signal_driver(G_SIGCONT);
+    g.rec.driver.rung = RD_RUNG_SIGNAL;
+    g_ask_others();
+}
+
+/* Under way already: a later request may shorten delay and grace, and is passed on. */
+static void hurry(const struct g_request *asked, int64_t signal_at, int64_t kill_at)
+{
+    if (kill_at < g.kill_at)
+        g.kill_at = kill_at;
+    if (g.signal_at != G_NEVER && !g.driver_reaped) {
+        if (signal_at < g.signal_at)
+            g.signal_at = signal_at;
+        return;
+    }
+    if (asked->signal && asked->signal != G_SIGKILL && !g.killing)
+        g_signal_driver(asked->signal);
+}
+
+void g_begin_stop(const struct g_request *asked)
+{
+    int64_t now = g_now(), grace = asked->grace < 0 ? g.cfg.grace_ns : asked->grace;
+    if (asked->signal == G_SIGKILL)
+        grace = 0;
+    int64_t signal_at = g_later(now, asked->delay), kill_at = g_later(signal_at, grace);
     if (g.driver_reaped || g.rec.cause) {
-        /* Under way already: a later request may shorten the grace, and is passed on. */
-        if (sig == G_SIGKILL)
-            grace = 0;
-        if (g_later(now, grace) < g.kill_at)
-            g.kill_at = g_later(now, grace);
-        if (sig && sig != G_SIGKILL && !g.killing)
-            g_signal_driver(sig);
+        hurry(asked, signal_at, kill_at);
         return;
     }
     if (g_driver_is_zombie())
         return; /* it ended first, by itself */
-    g.rec.cause = cause;
-    g.rec.stop_signal = sig ? sig : g.cfg.stop_signal;
-    g.rec.stop_pid = pid;
-    g.rec.stop_uid = uid;
+    g.rec.cause = asked->cause;
+    g.rec.stop_signal = asked->signal ? asked->signal : g.cfg.stop_signal;
+    g.rec.stop_pid = asked->pid;
+    g.rec.stop_uid = asked->uid;
     g.rec.stop_wall_ns = g_wall();
-    if (label) {
-        memcpy(g.rec.stop_label, label, sizeof g.rec.stop_label);
+    if (asked->label) {
+        memcpy(g.rec.stop_label, asked->label, sizeof g.rec.stop_label);
         g.rec.stop_label[sizeof g.rec.stop_label - 1] = 0;
     }
     g.rec.phase = RD_PHASE_STOPPING;
     g_tell(RD_TELL_STOPPING); /* before the first signal */
     g.active_at = g.start_at = G_NEVER;
-    g.kill_at = g_later(now, grace);
-    if (g.rec.stop_signal == G_SIGKILL || grace == 0) {
-        g.kill_at = now;
-        return; /* the loop is about to see to it */
-    }
-    g_signal_driver(g.rec.stop_signal);
-    g_signal_driver(G_SIGCONT);
-    g.rec.driver.rung = RD_RUNG_SIGNAL;
-    g_ask_others();
+    g.kill_at = kill_at;
+    g.signal_at = signal_at;
+    if (asked->delay <= 0)
+        g_first_signal();
 }

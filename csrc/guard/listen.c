@@ -20,7 +20,7 @@ void g_owner_died(void)
         return;
     int64_t grace = g.cfg.grace_ns < g.cfg.sweep_ns ? g.cfg.grace_ns : g.cfg.sweep_ns;
     if (!g.done)
-        g_begin_stop(RD_CAUSE_OWNER_DIED, 0, grace, g.cfg.owner_pid, 0, 0);
+        g_begin_stop(&(struct g_request){.cause = RD_CAUSE_OWNER_DIED, .grace = grace, .pid = g.cfg.owner_pid});
 }
 
 static void record_passed_on(int sig)
@@ -47,10 +47,19 @@ static void handle(int fd, const rd_guard_ask *ask)
     uint32_t len = sizeof peer;
     switch (ask->type) {
     case RD_ASK_STOP:
+    case RD_ASK_FORCE:
         if (ask->signal && !is_signal(ask->signal))
             break;
         rd_sys5(__NR_getsockopt, fd, 1 /* SOL_SOCKET */, 17 /* SO_PEERCRED */, &peer, &len);
-        g_begin_stop(RD_CAUSE_REQUEST, ask->signal, ask->grace_ns, peer.pid, peer.uid, ask->label);
+        g_begin_stop(&(struct g_request){
+            .cause = ask->type == RD_ASK_FORCE ? RD_CAUSE_EXIT_FORCED : RD_CAUSE_REQUEST,
+            .signal = ask->signal,
+            .delay = ask->delay_ms > 0 ? ask->delay_ms * (RD_NS_PER_S / 1000) : 0,
+            .grace = ask->grace_ns,
+            .pid = peer.pid,
+            .uid = peer.uid,
+            .label = ask->label,
+        });
         break;
     case RD_ASK_SIGNAL:
         if (is_signal(ask->signal))
@@ -138,6 +147,7 @@ void g_read_signals(void)
         memcpy(&pid, buf + 12, 4);
         memcpy(&uid, buf + 16, 4);
         if (signo != G_SIGCHLD)
-            g_begin_stop(RD_CAUSE_SIGNAL, (int)signo, -1, (int32_t)pid, uid, 0);
+            g_begin_stop(&(struct g_request){
+                .cause = RD_CAUSE_SIGNAL, .signal = (int)signo, .grace = -1, .pid = (int32_t)pid, .uid = uid});
     }
 }

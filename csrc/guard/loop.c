@@ -19,6 +19,8 @@ static int64_t nearest(void)
         at = g.pending_at < at ? g.pending_at : at;
     else if (g.kill_at < at)
         at = g.kill_at;
+    if (g.signal_at < at && !g.driver_reaped)
+        at = g.signal_at;
     return at;
 }
 
@@ -117,9 +119,11 @@ void g_loop(void)
         }
         int64_t now = g_now();
         if (now >= g.active_at)
-            g_begin_stop(RD_CAUSE_ACTIVE_DEADLINE, 0, -1, 0, 0, 0);
+            g_begin_stop(&(struct g_request){.cause = RD_CAUSE_ACTIVE_DEADLINE, .grace = -1});
         else if (now >= g.start_at)
-            g_begin_stop(RD_CAUSE_START_DEADLINE, 0, -1, 0, 0, 0);
+            g_begin_stop(&(struct g_request){.cause = RD_CAUSE_START_DEADLINE, .grace = -1});
+        if (now >= g.signal_at && !g.driver_reaped)
+            g_first_signal();
         g_look();
     }
 }

@@ -133,6 +133,9 @@ def _diagnostics(
         if evidence.state in (TerminalState.UNKNOWN, state) or evidence in (deciding, downgrade):
             continue
         # That a stop makes a driver fail is no conflict, nor is the launcher's FINISHED, which means nothing.
+        if evidence.reason is Reason.EXIT_FORCED and evidence.rank is Rank.WAIT_STATUS:
+            parts.append(evidence.observation)
+            continue
         against_cluster = evidence.rank is Rank.WAIT_STATUS and deciding.rank is Rank.CLUSTER
         gloomy_launcher = evidence.rank is Rank.LAUNCHER and evidence.state is not TerminalState.FINISHED
         if evidence.rank is Rank.CLUSTER or against_cluster or (gloomy_launcher and state is TerminalState.FINISHED):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from raydp_wrap.model import ExitRecord
 
 SIGNAL_BASE = 128
+_FORCED = "ExitForced: the application was done, and its process had to be ended"
 
 _OF_THE_GUARD = {
     Cause.OWNER_DIED: (
@@ -107,6 +108,10 @@ def driver_text(record: ExitRecord) -> str:
     return f"the driver exited with {end.code}"
 
 
+def _because(record: ExitRecord) -> str:
+    return f" ({record.stop.label})" if record.stop is not None and record.stop.label else ""
+
+
 def _wait_status(record: ExitRecord) -> Evidence:
     end, text = record.driver, driver_text(record)
     code, number = (end.code, end.signal) if end is not None else (None, None)
@@ -114,6 +119,10 @@ def _wait_status(record: ExitRecord) -> Evidence:
     if _lost(record):
         text = f"the job's guard was lost, and the driver with it; {text}"
         return Evidence("wait status", text, Rank.WAIT_STATUS, at, TerminalState.FAILED, code, number, Reason.JOB_LOST)
+    if record.cause is Cause.EXIT_FORCED:
+        # What ended the driver was us: how the application had ended is for somebody else to say.
+        text, reason = f"{_FORCED}{_because(record)}; {text}", Reason.EXIT_FORCED
+        return Evidence("wait status", text, Rank.WAIT_STATUS, at, TerminalState.FAILED, code, number, reason)
     if code == 0:
         return Evidence("wait status", text, Rank.WAIT_STATUS, at, TerminalState.FINISHED, code)
     return Evidence("wait status", text, Rank.WAIT_STATUS, at, TerminalState.FAILED, code, number, Reason.APP_FAILED)

@@ -191,6 +191,8 @@ class Guard:
         delivers_in_ours = on_owner_death and not detached and launch.env is not None and env != os.environ
         env[MARK] = identity
 
+        stdout = launch.stdout if stdout is None else stdout
+        stderr = launch.stderr if stderr is None else stderr
         channel = ffi.new("int32_t[2]", [-1, -1])
         name = None
         try:
@@ -348,9 +350,12 @@ class Guard:
         tell = self._receive()
         return None if tell is None else self._note(tell)
 
-    def _ask(self, kind: int, *, signal: int = 0, grace: float | None = None, label: str = "") -> None:
+    def _ask(
+        self, kind: int, *, signal: int = 0, delay: float = 0.0, grace: float | None = None, label: str = ""
+    ) -> None:
         ask = ffi.new("rd_guard_ask *")
         ask.version, ask.type, ask.signal = lib.RD_GUARD_VERSION, kind, signal
+        ask.delay_ms = max(0, min(int(delay * 1000), 2**31 - 1))
         ask.grace_ns = _core.to_ns(grace)
         data = os.fsencode(label)[: len(ask.label) - 1]
         ffi.memmove(ask.label, data, len(data))
@@ -359,14 +364,27 @@ class Guard:
         if ret not in (-errno.EPIPE, -errno.ECONNRESET):
             _core.check(ret)  # a guard that is gone is noticed, and told of, where its end is read
 
-    def stop(self, *, signal: int = 0, grace: float | None = None, label: str = "") -> None:
-        """Ask the driver to stop: SIGNAL and GRACE default to those of the start. Asking again may shorten the grace.
+    def stop(self, *, signal: int = 0, delay: float = 0.0, grace: float | None = None, label: str = "") -> None:
+        """Ask the driver to stop: SIGNAL and GRACE default to those of the start. Asking again may shorten both times.
 
-        The request is noted here before it is sent: should the guard die of anything, it still counts.
+        DELAY seconds lie between this request and the first signal, for an owner that asks the driver in another
+        way first; the grace follows them. The request is noted here before it is sent: should the guard die
+        of anything, it still counts.
         """
         if self._stop is None:
             self._stop = Stop(signal, os.getpid(), os.getuid(), time.time(), label)
-        self._ask(lib.RD_ASK_STOP, signal=signal, grace=grace, label=label)
+        self._ask(lib.RD_ASK_STOP, signal=signal, delay=delay, grace=grace, label=label)
+        self._wake()
+
+    def force(self, *, label: str = "") -> None:
+        """End a driver whose work is done, and that would not end by itself: no stop was asked for, says the record.
+
+        LABEL says why, in no more than 60 bytes. Of no effect where it is being stopped already.
+        """
+        self._ask(lib.RD_ASK_FORCE, label=label)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._process is not None:
             self._process.send_signal(signals.SIGCONT)  # a stopped guard ends nothing
 
