@@ -41,4 +41,4 @@ def configured(options: Options, env: Mapping[str, str]) -> dict[str, str]:
 def wrapper_settings(options: Options, env: Mapping[str, str]) -> dict[str, str]:
     """Our own settings by their names behind ``spark.raydp.wrap.``; the command line's before the files'."""
     both = {**configured(options, env), **options.confs}
-    return {name[len(_OURS) :]: value for name, value in both.items() if name.startswith(_OURS)}
+    return {name[len(_OURS) :]: value.strip() for name, value in both.items() if name.startswith(_OURS)}
