@@ -50,7 +50,10 @@ _PLAIN = re.compile(r"[!-~]+")
 def script(tool: str, python: str = sys.executable, spark_home: str | None = None) -> bytes:
     """A program that becomes TOOL's face in PYTHON; SPARK_HOME is what it sets where there is none."""
     home = f"os.environ['SPARK_HOME'] = os.environ.get('SPARK_HOME') or {spark_home!a}; " if spark_home else ""
-    body = _BODY.format(home=home, imports=_IMPORTS[tool])
+    return _program(python, _BODY.format(home=home, imports=_IMPORTS[tool]))
+
+
+def _program(python: str, body: str) -> bytes:
     first = f"#!{python} {_OPTION}"
     if _PLAIN.fullmatch(python) and len(first) <= _LONGEST_FIRST_LINE:
         return f"{first}\n{_MARK}\n{body}\n".encode()
