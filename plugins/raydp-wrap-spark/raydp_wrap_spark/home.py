@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydp_wrap.errors import StartError
-from raydp_wrap.process import DEVNULL, PIPE, Process
-
 from raydp_wrap_spark.errors import SparkNotFoundError
+from raydp_wrap_spark.packages import is_this_python, origins_in, own_origins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["find_spark_home"]
-
-# Run by another Python, of any version. Unlike a script, -c has the current directory on its path: a
-# directory named pyspark there is not the package.
-_WHERE_IS_PYSPARK = """
-import importlib.util, os, sys
-sys.path = [path for path in sys.path if path]
-found = importlib.util.find_spec("pyspark")
-sys.stdout.buffer.write(os.fsencode(found.origin if found and found.origin else ""))
-"""
+__all__ = ["find_spark_home", "home_of_package"]
 
 
 def find_spark_home(env: Mapping[str, str]) -> dict[str, str]:
@@ -53,9 +39,9 @@ def find_spark_home(env: Mapping[str, str]) -> dict[str, str]:
     if found := _distribution_on_path(env):
         return {"SPARK_HOME": found}
     named = env.get("PYSPARK_DRIVER_PYTHON") or env.get("PYSPARK_PYTHON")
-    if found := _home_of_package(_pyspark_of(named or "python3", env)):
+    if found := home_of_package(_pyspark_of(named or "python3", env)):
         return {"SPARK_HOME": found}
-    if found := _home_of_package(_own_pyspark()):
+    if found := home_of_package(_own_pyspark()):
         return {"SPARK_HOME": found} if named else {"SPARK_HOME": found, "PYSPARK_PYTHON": sys.executable}
     raise SparkNotFoundError(
         'Spark was not found: pip install "raydp-wrap-spark[pyspark]", or set SPARK_HOME to where Spark is.'
@@ -82,43 +68,15 @@ def _distribution_on_path(env: Mapping[str, str]) -> str | None:
 
 
 def _pyspark_of(command: str, env: Mapping[str, str]) -> str | None:
-    words = command.split()
-    path = shutil.which(words[0], path=env.get("PATH", os.defpath)) if words else None
-    if path is None:
-        return None
-    if len(words) == 1 and _is_this_python(path):
-        return _own_pyspark()
-    try:
-        python = Process(
-            [path, *words[1:], "-c", _WHERE_IS_PYSPARK],
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            env=env,
-            death_signal=signal.SIGKILL,
-        )
-    except StartError:
-        return None
-    with python:
-        output, _ = python.communicate()
-    # What a sitecustomize prints comes before, on lines of its own.
-    return os.fsdecode(output).rpartition("\n")[2] if python.returncode == 0 else None
-
-
-def _is_this_python(path: str) -> bool:
-    # Not by realpath alone: every virtual environment's python3 may be a link to the same file.
-    return Path(path).absolute().parent == Path(sys.executable).parent and Path(path).samefile(sys.executable)
+    return _own_pyspark() if is_this_python(command, env) else origins_in(command, ["pyspark"], env).get("pyspark")
 
 
 def _own_pyspark() -> str | None:
-    try:
-        found = importlib.util.find_spec("pyspark")
-    except (ImportError, ValueError):
-        return None
-    return found.origin if found else None
+    return own_origins(["pyspark"]).get("pyspark")
 
 
-def _home_of_package(origin: str | None) -> str | None:
+def home_of_package(origin: str | None) -> str | None:
+    """Return the Spark of the pyspark package whose file is ORIGIN, or None."""
     if not origin:
         return None
     package = Path(origin).absolute().parent

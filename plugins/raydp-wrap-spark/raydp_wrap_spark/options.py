@@ -1,4 +1,4 @@
-"""spark-submit's command line, read as Spark reads it: options, the application, and what belongs to the application."""
+"""spark-submit's command line as Spark reads it: options, the application, and the application's arguments."""
 
 from __future__ import annotations
 

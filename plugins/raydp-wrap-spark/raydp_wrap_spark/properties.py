@@ -16,13 +16,13 @@ __all__ = ["configured", "wrapper_settings"]
 _OURS = "spark.raydp.wrap."
 # In a Java properties file: the name, then "=", ":" or white space, then the value.
 _LINE = re.compile(
-    r"^[ \t\f]*(spark\.master|spark\.raydp\.wrap\.[\w.]+)(?:[ \t\f]*[=:][ \t\f]*|[ \t\f]+)(\S.*?)[ \t\r]*$",
+    r"^[ \t\f]*(spark\.[^\s=:]+)(?:[ \t\f]*[=:][ \t\f]*|[ \t\f]+)(\S.*?)[ \t\r]*$",
     re.MULTILINE,
 )
 
 
 def configured(options: Options, env: Mapping[str, str]) -> dict[str, str]:
-    """``spark.master`` and our own settings, from ``--properties-file`` or spark-defaults.conf, in ENV with Spark's."""
+    """Return what ``--properties-file`` or spark-defaults.conf sets, in ENV with Spark's; of one name the last."""
     conf_dir = env.get("SPARK_CONF_DIR") or f"{env['SPARK_HOME']}/conf"
     named = options.properties_file
     files = [Path(conf_dir, "spark-defaults.conf")] if not named or options.loads_defaults else []
