@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from raydp_wrap.backend import Backend, Check, Sink
     from raydp_wrap.model import Event, Evidence, ExitRecord, Launch, Submission
+    from raydp_wrap.watch import Watch
 
 PROJECT = "raydp_wrap"
 #: What a plugin asks for in its module's RAYDP_WRAP_API. It grows with whatever needs a newer raydp-wrap.
@@ -32,7 +33,17 @@ def raydp_wrap_edit_launch(submission: Submission, launch: Launch) -> Launch | N
 
 
 @hookspec
-def raydp_wrap_evidence(submission: Submission, record: ExitRecord) -> Iterable[Evidence]:
+def raydp_wrap_watch(submission: Submission, launch: Launch) -> Watch | None:
+    """Accompany an attempt from before its start to its end, in the process that owns it."""
+
+
+@hookspec
+def raydp_wrap_stop_remote(submission: Submission, record: ExitRecord | None, saved: Mapping[str, Any]) -> None:
+    """End what of a stopped or lost attempt runs elsewhere, beyond its process tree: a cluster's driver."""
+
+
+@hookspec
+def raydp_wrap_evidence(submission: Submission, record: ExitRecord, saved: Mapping[str, Any]) -> Iterable[Evidence]:
     """Add what else is known of how it ended."""
 
 

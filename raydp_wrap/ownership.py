@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap import plugins, sinks
@@ -62,6 +63,8 @@ class Ownership:
                 self.run.remove()
                 raise
             self._stack = stack.pop_all()
+        #: The plugins', from the start on.
+        self.watches = plugins.Watches(self._tell)
         #: Whether the store has the outcome; until then what the guard recorded may have to decide.
         self.stored = False
         self.event(EventKind.SUBMITTED)
@@ -70,13 +73,28 @@ class Ownership:
         """Let the plugins know."""
         plugins.event(Event(kind, self.submission, 1, time.time(), outcome), self._tell)
 
+    def bind(self, app_id: str) -> None:
+        """Note what the cluster calls the application. Sinks that need to know are told then.
+
+        Raises:
+            UsageError: it can't be an app id.
+            StoreError: the store can't be used.
+
+        """
+        if self.store.bind(self.submission.submission_id, app_id):
+            self.submission = replace(self.submission, app_id=app_id)
+            self.event(EventKind.APP_ID_KNOWN)
+
     def start(self, launch: Launch, *, ours: bool = False, **options: Any) -> Guard:
         """Start LAUNCH under a guard that reports should we die; as the plugins want it, unless it is OURS.
 
         Raises as Guard.start.
         """
+        if not ours:
+            launch = plugins.edit_launch(self.submission, launch, self._tell)
+            launch = self.watches.begin(self.submission, launch)
         guard = Guard.start(
-            launch if ours else plugins.edit_launch(self.submission, launch, self._tell),
+            launch,
             identity=self.submission.submission_id,
             record=self.run.record,
             hold=(self.run.lock,),
@@ -109,6 +127,7 @@ class Ownership:
 
     def close(self) -> None:
         """Let go of store and run. What was not ended is then decided by the guard's delivery, or by a repair."""
+        self.watches.close()
         self._stack.close()
 
     def __enter__(self) -> Self:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from raydp_wrap import plugins
 from raydp_wrap.errors import RaydpWrapError, RecordError
 from raydp_wrap.model import Event, EventKind
-from raydp_wrap.outcome import from_record, without_record
+from raydp_wrap.outcome import without_record
 from raydp_wrap.process import is_held, read_record, sweep
 from raydp_wrap.reporter.conclude import conclude
 from raydp_wrap.reporter.kept import kept
 from raydp_wrap.runs import Run
+from raydp_wrap.watching import judge
+from raydp_wrap.watching import kept as kept_by_watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +85,7 @@ class Repairs:
         if outcome is None:
             if record is None:
                 return self._lost(submission, run, *filter(None, [damaged]))
-            more = plugins.evidence(submission, record, self._tell)
-            outcome = from_record(record, submission, more=more)
+            outcome = judge(record, submission, kept_by_watches(run.directory), self._tell)
         return self._concluded(submission, outcome, run, claim=claim)
 
     def clean_up(self, submission_id: str) -> None:
@@ -118,6 +119,8 @@ class Repairs:
         return concluded.outcome if concluded.decided else None
 
     def _lost(self, submission: Submission, run: Run | None, *remarks: str) -> Concluded:
+        saved = kept_by_watches(run.directory) if run is not None else {}
+        plugins.stop_remote(submission, None, self._tell, saved=saved)
         swept, clean = sweep(submission.submission_id)
         left = "none that can be seen to carry its mark is left" if clean else "some could not be ended"
         said = (*remarks, f"tree not proven empty: {swept} processes were swept, {left}")

@@ -31,7 +31,7 @@ _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # All that we, the guard, and what either writes beside it first, put into a run's directory.
-_OURS = re.compile(r"lock|room|(?:exit|outcome)\.json(?:\.tmp.*)?", re.DOTALL)
+_OURS = re.compile(r"lock|room|(?:exit|outcome|watches)\.json(?:\.tmp.*)?", re.DOTALL)
 
 
 class Run:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from raydp_wrap.diagnostics import summary
 from raydp_wrap.errors import UsageError
-from raydp_wrap.model import EventKind, Evidence, Launch, Rank, Reason, TerminalState
+from raydp_wrap.model import Evidence, Launch, Rank, Reason, TerminalState
 from raydp_wrap.outcome import decide, never_started
 from raydp_wrap.ownership import Ownership, log
 from raydp_wrap.process import DEVNULL
@@ -69,8 +69,7 @@ class Tracked:
 
     def bind(self, app_id: str) -> None:
         """Say what the cluster calls the application. Sinks that need to know are told then."""
-        if self._owned.store.bind(self.submission_id, app_id):
-            self._owned.event(EventKind.APP_ID_KNOWN)
+        self._owned.bind(app_id)
 
     def end(self, code: int = 0, *, killed: bool = False, output: str = "") -> Outcome:
         """Say that it has ended, with exit code CODE; the outcome, which stands from the first call on.
@@ -90,7 +89,9 @@ class Tracked:
         if killed:
             stopped = "a stop was asked for of the process itself"
             found.append(Evidence("stop", stopped, Rank.STOP, now, TerminalState.KILLED, reason=Reason.STOP_REQUESTED))
-        outcome = decide(found, self._owned.submission, output=output, started_at=self._started_at, ended_at=now)
+        outcome = decide(
+            found, self._owned.submission, output=lambda: output, started_at=self._started_at, ended_at=now
+        )
         self.outcome = self._owned.end(outcome, self._report_timeout)
         self._guard.done()
         self._close()

@@ -203,7 +203,7 @@ def test_one_that_can_t_be_judged_keeps_no_other_waiting(
     store.submit(Submission("job-2", "n", 2.0))
     run.close()
 
-    def nonsense(*_: object) -> None:
+    def nonsense(*_: object, **__: object) -> None:
         raise OverflowError("a plugin's")
 
     monkeypatch.setattr(plugins, "evidence", nonsense)

@@ -1,4 +1,4 @@
-"""A running job that somebody attends: its signals, and what its guard says."""
+"""A running job that somebody attends: its signals, what its guard says, and what plugins' watches learn."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
+from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.outcome import signal_name
 from raydp_wrap.process import News
+from raydp_wrap.watching import keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from raydp_wrap.ownership import Ownership
     from raydp_wrap.process import Guard, IncomingSignals, Received
+    from raydp_wrap.watch import Notice
 
 __all__ = ["STOPS", "Attended", "heard"]
 
@@ -24,6 +28,9 @@ STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _SHORT_GRACE = 1.0
 # `timeout` and a group kill send the same signal twice at once: that is one request, not two.
 _ONE_REQUEST = 0.1
+# Until it is known how long the watches want: the guard keeps this, should we be stuck in asking them.
+_ASKING = 5.0
+_LONGEST_WAIT = 3_600_000.0  # milliseconds
 
 
 def heard(*, shared: bool) -> list[int]:
@@ -36,8 +43,11 @@ def heard(*, shared: bool) -> list[int]:
 class Attended:
     """The signals and messages of one run."""
 
-    def __init__(self, guard: Guard, tell: Callable[[str], None], *, shared: bool) -> None:
+    def __init__(self, guard: Guard, owned: Ownership, tell: Callable[[str], None], *, shared: bool) -> None:
         self.guard = guard
+        self._owned = owned
+        self._watches = owned.watches
+        self._saved: object = {}
         self._tell = tell
         self._shared = shared
         self._leads_session = os.getsid(0) == os.getpid()
@@ -68,19 +78,51 @@ class Attended:
             return
         self._requests += 1
         label = f"{signal_name(got.signal)} from pid {got.pid}, uid {got.uid}"
-        if self._requests == 1:
+        if self._requests == 1 and self._watches:
+            # On record before anybody is asked: what the application makes of it is then no success.
+            self.guard.stop(signal=got.signal, delay=_ASKING, label=label)
+            self.guard.stop(delay=self._watches.stop())
+        elif self._requests == 1:
             self.guard.stop(signal=got.signal, label=label)
         else:
             grace = _SHORT_GRACE if self._requests == 2 else 0.0  # noqa: PLR2004 - the second, then the third
             self.guard.stop(signal=got.signal, grace=grace, label=label)
 
+    def learn(self, notices: Iterable[Notice]) -> None:
+        """Act on what the watches have learnt, and keep what they save."""
+        for notice in notices:
+            if notice.app_id is not None:
+                try:
+                    self._owned.bind(notice.app_id)
+                except RaydpWrapError as error:
+                    self._tell(f"the app id could not be noted: {error}")
+            if notice.running:
+                self.guard.ready()
+            if notice.over:
+                self.guard.force(label=notice.over)
+            if notice.asked and self._requests and not self._watches.stopping:
+                self.guard.stop()
+        saved = self._watches.saved()
+        if saved != self._saved:
+            self._saved = saved
+            if not keep(self._owned.run.directory, saved):
+                self._tell("what is known of the job could not be kept: should this process die, less will be told")
+
+    def _wait(self, signals: IncomingSignals) -> set[int]:
+        poll = select.poll()
+        for fd in (self.guard.fileno(), signals.fileno(), *self._watches.descriptors):
+            poll.register(fd, select.POLLIN)
+        at = self._watches.deadline
+        # Rounded up: a deadline that is not quite past would be waited for again and again.
+        timeout = None if at is None else min(max(0.0, at - time.monotonic()) * 1000 + 1, _LONGEST_WAIT)
+        return {fd for fd, _ in poll.poll(timeout)}
+
     def loop(self, signals: IncomingSignals) -> None:
         """Until the guard has told the end, or is gone."""
-        poll = select.poll()
-        poll.register(self.guard.fileno(), select.POLLIN)
-        poll.register(signals.fileno(), select.POLLIN)
         while True:
-            ready = {fd for fd, _ in poll.poll()}
+            ready = self._wait(signals)
+            if self._watches:
+                self.learn(self._watches.notices(ready))
             if signals.fileno() in ready:
                 while (got := signals.read()) is not None:
                     self.on_signal(got)

@@ -7,15 +7,15 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from raydp_wrap import plugins
 from raydp_wrap.errors import GuardLostError, RaydpWrapError, UsageError
 from raydp_wrap.foreground.attended import STOPS, Attended, heard
 from raydp_wrap.foreground.streams import ErrorOutput, hand_over, open_streams
-from raydp_wrap.model import Reason, TerminalState
-from raydp_wrap.outcome import from_record, never_started
+from raydp_wrap.model import Reason
+from raydp_wrap.outcome import never_started
 from raydp_wrap.ownership import Ownership, log
 from raydp_wrap.process import IncomingSignals
 from raydp_wrap.terminal import Terminal
+from raydp_wrap.watching import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,14 +74,16 @@ def _run(
             if isinstance(error, UsageError):
                 raise
             return outcome
-        with guard:
+        with guard, owned.watches as watches:
+            attended = Attended(guard, owned, tell, shared=shared)
             hand_over(policy.hand_over)
-            Attended(guard, tell, shared=shared).loop(signals)
+            watches.started(guard.pid)
+            attended.loop(signals)
             record = guard.wait()
-            more = plugins.evidence(owned.submission, record, tell)
-            outcome = from_record(record, owned.submission, more=more)
-            if outcome.state is not TerminalState.FINISHED:
-                outcome = from_record(record, owned.submission, more=more, output=output.summary())
+            attended.learn(watches.ended())
+            saved = watches.saved()
+            watches.close()
+            outcome = judge(record, owned.submission, saved, tell, output.summary)
             outcome = owned.end(outcome, policy.report_timeout, (signals.fileno(), lambda: _unwanted(signals)))
             guard.done()
         return outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raydp_wrap.outcome.decide import decide, exit_status
 from raydp_wrap.outcome.document import from_dict, to_dict
-from raydp_wrap.outcome.evidence import evidence_of, remarks_of, signal_name
+from raydp_wrap.outcome.evidence import evidence_of, is_cut_short, remarks_of, signal_name
 from raydp_wrap.outcome.reasons import REASONS, Fault, Meaning
 from raydp_wrap.outcome.verdicts import from_record, never_started, without_record
 
@@ -17,6 +17,7 @@ __all__ = [
     "exit_status",
     "from_dict",
     "from_record",
+    "is_cut_short",
     "never_started",
     "remarks_of",
     "signal_name",

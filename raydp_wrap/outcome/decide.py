@@ -13,7 +13,7 @@ from raydp_wrap.outcome.document import showable
 from raydp_wrap.outcome.evidence import SIGNAL_BASE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from raydp_wrap.model import Submission
 
@@ -149,7 +149,7 @@ def decide(
     *,
     attempt: int = 1,
     remarks: Sequence[str] = (),
-    output: str = "",
+    output: Callable[[], str] = str,
     started_at: float | None = None,
     ended_at: float | None = None,
     rusage: Usage | None = None,
@@ -158,8 +158,8 @@ def decide(
 
     A stop that was asked for beats the cluster's truth, which beats the wait status; what a launcher says
     only turns an exit with 0 into something else. FAILED and KILLED never carry exit code 0, FINISHED always
-    does. Evidence is kept without secrets and within bounds. REMARKS are clauses for the diagnostics, OUTPUT is
-    lines of the driver's own that go below them. Times are seconds since the epoch.
+    does. Evidence is kept without secrets and within bounds. REMARKS are clauses for the diagnostics, OUTPUT gives
+    lines of the driver's own that go below them, where it is no success. Times are seconds since the epoch.
     """
     ordered = sorted({_sound(piece) for piece in evidence}, key=_order)
     deciding, downgrade = _judge(ordered)
@@ -167,6 +167,7 @@ def decide(
     reason = None if state is TerminalState.FINISHED else _reason(downgrade or deciding, ordered)
     code, number = _code_and_signal(state, deciding, ordered)
     first = "; ".join([*_diagnostics(state, reason, deciding, downgrade, ordered), *remarks])
+    lines = "" if state is TerminalState.FINISHED else output()
     return Outcome(
         submission_id=submission.submission_id,
         name=submission.name,
@@ -175,7 +176,7 @@ def decide(
         exit_code=code,
         signal=number,
         reason=reason,
-        diagnostics=bounded(redact("\n".join(part for part in (first, output) if part))),
+        diagnostics=bounded(redact("\n".join(part for part in (first, lines) if part))),
         evidence=tuple(ordered),
         started_at=started_at,
         ended_at=ended_at,

@@ -97,6 +97,12 @@ def _lost(record: ExitRecord) -> bool:
     return end is None or (record.cause in (Cause.GUARD_LOST, Cause.GUARD_ERROR) and end.signal is not None)
 
 
+def is_cut_short(record: ExitRecord) -> bool:
+    """Whether the job did not end by itself: a stop, a deadline, a signal, or nobody knows."""
+    stopped = [*_stop(record), *_signals(record, record.passed_on)]
+    return any(evidence.rank is Rank.STOP for evidence in stopped) or _lost(record)
+
+
 def driver_text(record: ExitRecord) -> str:
     """How the driver ended, as a clause."""
     end = record.driver

@@ -9,7 +9,7 @@ from raydp_wrap.outcome.decide import decide
 from raydp_wrap.outcome.evidence import evidence_of, remarks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from raydp_wrap.model import ExitRecord, Outcome, Submission
 
@@ -21,9 +21,12 @@ def from_record(
     attempt: int = 1,
     received: Collection[int] = (),
     more: Iterable[Evidence] = (),
-    output: str = "",
+    output: Callable[[], str] = str,
 ) -> Outcome:
-    """Decide by an exit record, the signals RECEIVED (see :func:`evidence_of`), and MORE evidence."""
+    """Decide by an exit record, the signals RECEIVED (see :func:`evidence_of`), and MORE evidence.
+
+    OUTPUT has lines of the driver's own; it is asked for them where it is no success.
+    """
     return decide(
         [*evidence_of(record, received), *more],
         submission,

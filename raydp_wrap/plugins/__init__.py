@@ -13,10 +13,12 @@ from raydp_wrap.plugins.hooks import (
     event,
     evidence,
     sinks,
+    stop_remote,
 )
 from raydp_wrap.plugins.limited import abandoned, call
 from raydp_wrap.plugins.makers import Brought, asked
 from raydp_wrap.plugins.registry import Plugin, Registry, State
+from raydp_wrap.plugins.watches import Watches
 from raydp_wrap.plugins.words import printable
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Registry",
     "Result",
     "State",
+    "Watches",
     "abandoned",
     "asked",
     "backends",
@@ -42,4 +45,5 @@ __all__ = [
     "load",
     "printable",
     "sinks",
+    "stop_remote",
 ]

@@ -5,6 +5,7 @@ They run in the plugins' own time: iterating over an answer is their code again.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from raydp_wrap.backend import Check
+    from raydp_wrap.watch import Notice, Watch
 
-__all__ = ["checks", "evidence", "launch", "named"]
+__all__ = ["checks", "evidence", "launch", "named", "notices", "saved", "watch"]
 
 T = TypeVar("T")
 
 _MOST = 100
 _LONGEST = 4096
+_SAVED = 64 * 1024
 _CODES = range(256)
 _SIGNALS = range(1, 65)
 _SHOWN = 100
@@ -62,7 +65,57 @@ def _problem_of(launch: Launch) -> str:
         return f"the settings of its Launch are {type(launch.settings).__name__}, not a mapping"
     if not all(type(fd) is int and fd >= 0 for fd in launch.pass_fds):
         return "the pass_fds of its Launch are no descriptors"
+    if not all(fd is None or (type(fd) is int and fd >= 0) for fd in (launch.stdout, launch.stderr)):
+        return "the stdout or stderr of its Launch is no descriptor"
     return ""
+
+
+def watch(answer: object) -> tuple[tuple[Watch, Launch, int] | None, list[str]]:
+    """A Watch, the Launch it wants, and its descriptor."""
+    from raydp_wrap.watch import Watch  # noqa: PLC0415 - for a watch only
+
+    if answer is None:
+        return None, []
+    if not isinstance(answer, Watch):
+        return None, [f"it answered with {type(answer).__name__}, not with a Watch"]
+    problems = ["its Watch has no Launch"]
+    try:
+        wanted, fd = answer.launch, answer.fileno()
+        if wanted is not None:
+            checked, problems = launch(wanted)
+            if type(fd) is not int or fd < 0:
+                problems = ["the fileno of its Watch is no descriptor"]
+            elif checked is not None:
+                return (answer, checked, fd), []
+    except BaseException:
+        answer.close()
+        raise
+    answer.close()
+    return None, problems
+
+
+def notices(answer: object) -> tuple[list[Notice], list[str]]:
+    """Notices, each with what is good of it."""
+    from raydp_wrap.watch import Notice  # noqa: PLC0415 - for a watch only
+
+    found, problems = _of_type(answer, Notice, "a Notice")
+    good = []
+    for one in found:
+        if (one.app_id is not None and not isinstance(one.app_id, str)) or not isinstance(one.over, str):
+            problems.append("a Notice of it holds something else than text")
+        else:
+            good.append(replace(one, running=bool(one.running), asked=bool(one.asked)))
+    return good, problems
+
+
+def saved(answer: object) -> tuple[str, list[str]]:
+    """What a watch wants kept, as JSON; "" is nothing."""
+    if answer is None:
+        return "", []
+    if not isinstance(answer, Mapping):
+        return "", [f"it saves {type(answer).__name__}, not a mapping"]
+    text = json.dumps(dict(answer))
+    return ("", [f"what it saves is longer than {_SAVED} characters"]) if len(text) > _SAVED else (text, [])
 
 
 def evidence(answer: object) -> tuple[list[Evidence], list[str]]:

@@ -96,17 +96,24 @@ def each(hook: str, *, tell: Tell = warn, limit: float = LIMIT, **arguments: obj
 
 
 def one_by_one(
-    hook: str, arguments: Mapping[str, object], *, limit: float, shape: Shape | None = None
+    hook: str,
+    arguments: Mapping[str, object],
+    *,
+    limit: float,
+    shape: Shape | None = None,
+    own: Callable[[str], Mapping[str, object]] = lambda _: {},
 ) -> Iterator[Result]:
     """Call HOOK's next implementation, each time that a result is asked for; nothing is told.
 
-    ARGUMENTS are looked at anew for each. SHAPE makes of an answer what it is good for, and sentences on what it
-    is not; it runs where the implementation does, for an answer may be a generator.
+    ARGUMENTS are looked at anew for each, and OWN has those that differ by plugin. SHAPE makes of an answer what
+    it is good for, and sentences on what it is not; it runs where the implementation does, for an answer may be
+    a generator.
     """
     for plugin, function, names in installed().implementations(hook):
         if plugin.hangs:
             continue
-        given = [arguments[name] for name in names]
+        all_of_them = {**arguments, **own(plugin.name)}
+        given = [all_of_them[name] for name in names]
         yield from _results(hook, plugin, limit, _call(function, given, shape, limit))
 
 

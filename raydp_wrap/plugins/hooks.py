@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from raydp_wrap.errors import PluginError, RaydpWrapError
 from raydp_wrap.plugins import answers, choice
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from raydp_wrap.model import Event, Evidence, ExitRecord, Launch, Submission
     from raydp_wrap.plugins.calls import Result, Tell
 
+    Saved = Mapping[str, Mapping[str, Any]]  # by plugin
+
 __all__ = [
     "backends",
     "brought",
@@ -31,9 +34,13 @@ __all__ = [
     "event",
     "evidence",
     "sinks",
+    "stop_remote",
 ]
 
+NOTHING: Final[Saved] = MappingProxyType({})
 EVENT_LIMIT = 2.0
+#: A cluster may take its time to end a driver.
+STOP_LIMIT = 30.0
 CHECKS_LIMIT = 20.0
 #: A launcher may start a JVM from a cold disk.
 BUILD_LIMIT = 120.0
@@ -94,11 +101,34 @@ def edit_launch(submission: Submission, launch: Launch, tell: Tell = warn, *, li
     return launch
 
 
-def evidence(submission: Submission, record: ExitRecord, tell: Tell = warn, *, limit: float = LIMIT) -> list[Evidence]:
-    """What else the plugins know of the end; nothing of it ranks above a cluster's."""
+def evidence(
+    submission: Submission, record: ExitRecord, tell: Tell = warn, *, saved: Saved = NOTHING, limit: float = LIMIT
+) -> list[Evidence]:
+    """What else the plugins know of the end, by what their watches SAVED; nothing of it ranks above a cluster's."""
     load(tell)
     given: dict[str, object] = {"submission": submission, "record": record}
-    return _all_of(one_by_one("raydp_wrap_evidence", given, limit=limit, shape=answers.evidence), tell)
+    results = one_by_one("raydp_wrap_evidence", given, limit=limit, shape=answers.evidence, own=_own(saved))
+    return _all_of(results, tell)
+
+
+def stop_remote(
+    submission: Submission,
+    record: ExitRecord | None,
+    tell: Tell = warn,
+    *,
+    saved: Saved = NOTHING,
+    limit: float = STOP_LIMIT,
+) -> None:
+    """Have the plugins end what of the attempt runs elsewhere, by what their watches SAVED."""
+    load(tell)
+    given: dict[str, object] = {"submission": submission, "record": record}
+    for result in one_by_one("raydp_wrap_stop_remote", given, limit=limit, own=_own(saved)):
+        if result.error:
+            tell(result.error)
+
+
+def _own(saved: Saved) -> Callable[[str], Mapping[str, object]]:
+    return lambda plugin: {"saved": dict(saved.get(plugin, {}))}
 
 
 def _all_of(results: Iterable[Result], tell: Tell) -> list[Any]:

@@ -173,10 +173,16 @@ def test_without_a_word_on_its_end_a_job_is_lost(found: list[Evidence]) -> None:
 @pytest.mark.requirement("outcome-1.4")
 def test_the_driver_s_output_stands_below_the_verdict() -> None:
     assert (
-        decide([waited(1)], WHAT, output="ValueError: x\nlast").diagnostics
+        decide([waited(1)], WHAT, output=lambda: "ValueError: x\nlast").diagnostics
         == "the driver exited with 1\nValueError: x\nlast"
     )
-    assert decide([waited(0)], WHAT, output="last").diagnostics == "last"
+
+
+def test_a_success_is_not_asked_for_its_output() -> None:
+    def unwanted() -> str:
+        raise AssertionError
+
+    assert decide([waited(0)], WHAT, output=unwanted).diagnostics == ""
 
 
 anything = st.builds(
