@@ -101,14 +101,14 @@ def release_if_blocked(fd: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _LATE)
 
 
-def leave(outcome: Outcome) -> int:
-    """Say what needs saying of OUTCOME; the exit code.
+def leave(outcome: Outcome, tell: Callable[[Outcome], None] = explain) -> int:
+    """Say what needs saying of OUTCOME, by TELL; the exit code.
 
     A command that Ctrl-C ended is followed by the same signal: a shell goes on with its loop or script after
     a plain exit with 130, and stops only when it sees that its child died of SIGINT.
     """
     release_if_blocked(2)
-    explain(outcome)
+    tell(outcome)
     asked_for = any(evidence.source == "stop" for evidence in outcome.evidence)
     if outcome.state is TerminalState.KILLED and outcome.signal == signal.SIGINT and not asked_for:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

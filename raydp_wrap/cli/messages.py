@@ -1,13 +1,14 @@
-"""The few lines of our own, beside a command's on stderr. Others parse its merged output: keep their tokens out.
+"""The few lines of our own, beside a command's on stderr. On stdout is only what was asked for.
 
-No such line may hold ``application_``, ``driver-`` with a digit, ``exit code: N`` or ``version`` (Airflow and
-Livy look for them). On stdout is only what was asked for.
+Others parse a submit tool's merged output (Airflow: an application's, a driver's or a pod's name, and an exit code;
+Livy: a version): what would read like one of these is left out of our lines, whatever they quote.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -19,9 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-__all__ = ["explain", "put", "report_error", "say", "show"]
+__all__ = ["diagnose", "explain", "put", "report_error", "say", "show"]
 
 _STDOUT = 1
+_PARSED = re.compile(
+    r"application[0-9_]+|driver-[0-9-]+|exit code:\s*\d+|pod name:|submission ID spark:|(version )", re.IGNORECASE
+)
+# Who reads the last 20 lines of a log (Airflow's alerts) is to find all of it there.
+_MOST_LINES = 15
+_LONGEST_LINE = 2000
+# Evidence that the verdict has the gist of, or that says nothing to a person.
+_TOLD = frozenset(("wait status", "process tree", "stop", "signal", "start", "guard", "cgroup memory"))
 
 
 def say(text: str) -> None:
@@ -31,7 +40,11 @@ def say(text: str) -> None:
     from raydp_wrap.diagnostics.text import one_line  # noqa: PLC0415 - most runs say nothing
 
     with contextlib.suppress(OSError, ValueError):
-        print(f"raydp-wrap: {one_line(text)}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"raydp-wrap: {_PARSED.sub(_in_other_words, one_line(text))}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _in_other_words(found: re.Match[str]) -> str:
+    return "release " if found[1] else "…"
 
 
 def show(lines: Iterable[str]) -> bool:
@@ -75,15 +88,30 @@ def explain(outcome: Outcome) -> None:
     Its own exit code needs no words, nor does a stop it heeded, nor the reader of its output that left.
     """
     if outcome.state is TerminalState.FINISHED:
-        if outcome.diagnostics:  # a survivor, a record that could not be kept
-            say(_first_line(outcome))
-        return
-    if outcome.reason is Reason.STOP_REQUESTED:
-        known = outcome.signal != signal.SIGKILL
+        known = not outcome.diagnostics  # a survivor, a record that could not be kept
+    elif outcome.reason is Reason.STOP_REQUESTED:
+        known = _was_heeded(outcome)
     else:
         known = outcome.reason is Reason.APP_FAILED and outcome.signal in (None, signal.SIGPIPE)
     if not known:
         say(_first_line(outcome))
+
+
+def diagnose(outcome: Outcome) -> None:
+    """Say of a failure all that a person needs who sees only the log's end, in 15 lines at most; else as explain."""
+    if outcome.state is TerminalState.FINISHED or _was_heeded(outcome):
+        explain(outcome)
+        return
+    reason = f" ({outcome.reason.value})" if outcome.reason is not None else ""
+    lines = [f"{outcome.state.value}{reason}: {_first_line(outcome)}"]
+    lines += [f"{one.source}: {one.observation}" for one in outcome.evidence if one.source not in _TOLD]
+    for line in lines[:_MOST_LINES]:
+        say(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…")
+
+
+def _was_heeded(outcome: Outcome) -> bool:
+    """Whether it ended because it was asked to."""
+    return outcome.reason is Reason.STOP_REQUESTED and outcome.signal != signal.SIGKILL
 
 
 def _first_line(outcome: Outcome) -> str:

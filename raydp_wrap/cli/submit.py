@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from raydp_wrap import plugins, settings, sinks
 from raydp_wrap.cli.entry import enter, hold_signals, leave
-from raydp_wrap.cli.messages import say
+from raydp_wrap.cli.messages import diagnose, say
 from raydp_wrap.foreground import Policy, run
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def submit(tool: str, argv: Sequence[str]) -> int:
         hand_over=(0, 1),
     )
     hold_signals()
-    return leave(run(launch, policy, tell=say))
+    return leave(run(launch, policy, tell=say), diagnose)
 
 
 def raydp_submit() -> int:
