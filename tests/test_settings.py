@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raydp_wrap.errors import UsageError
-from raydp_wrap.settings import duration, report_timeout, setting, sink_texts
+from raydp_wrap.settings import duration, grace, report_timeout, setting, sink_texts, switch
 
 pytestmark = pytest.mark.requirement("sink-4.4")
 
@@ -45,6 +45,22 @@ def test_the_command_line_s_own_goes_before_the_variable() -> None:
     assert report_timeout({}, {}) == 5
     assert report_timeout({"RAYDP_WRAP_REPORT_TIMEOUT": ""}, {"report.timeout": ""}) == 5
     assert setting("report.timeout", *both) == ("2s", "spark.raydp.wrap.report.timeout")
+
+
+def test_a_switch() -> None:
+    for on, words in ((True, ("on", "TRUE", " yes", "1")), (False, ("off", "False", "no ", "0"))):
+        for word in words:
+            assert switch("jvm.cache", {"RAYDP_WRAP_JVM_CACHE": word}, {}, default=not on) is on
+    assert switch("jvm.cache", {}, {}, default=True) is True
+    with pytest.raises(UsageError, match=r"spark\.raydp\.wrap\.jvm\.cache: 'perhaps' is neither on nor off"):
+        switch("jvm.cache", {}, {"jvm.cache": "perhaps"}, default=True)
+
+
+def test_the_grace() -> None:
+    assert grace({}, {}) == 10
+    assert grace({"RAYDP_WRAP_GRACE": "1m"}, {}) == 60
+    with pytest.raises(UsageError, match="RAYDP_WRAP_GRACE"):
+        grace({"RAYDP_WRAP_GRACE": "soon"}, {})
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def submit(tool: str, argv: Sequence[str]) -> int:
     policy = Policy(
         name=tool,
         sinks=tuple(settings.sink_texts(os.environ, launch.settings, sinks.schemes(plugins.sinks(say)))),
+        grace=settings.grace(os.environ, launch.settings),
         report_timeout=settings.report_timeout(os.environ, launch.settings),
         hand_over=(0, 1),
     )
