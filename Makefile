@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := pyproject.toml setup.py $(wildcard csrc/*.[ch] csrc/*.py csrc/guard/*.[ch])
 SPARK := plugins/raydp-wrap-spark
+# RayDP needs an older Spark than the other tests: it has an environment of its own.
+RAYDP := .venv-raydp
+RAYDP_NEEDS := raydp==1.6.5 pyspark==3.5.7 ray==2.60.0
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo test test-slow test-all lint bench wheel clean
@@ -27,6 +30,12 @@ $(VENV)/core.stamp: $(VENV)/base.stamp $(CORE) $(SPARK)/pyproject.toml
 
 $(VENV)/spark.stamp: $(VENV)/core.stamp
 	$(BIN)/python -m pip install --quiet --editable "$(SPARK)[$(SPARK_EXTRAS)]"
+	touch $@
+
+$(RAYDP)/raydp.stamp: $(VENV)/base.stamp
+	$(PYTHON) -m venv $(RAYDP)
+	$(RAYDP)/bin/python -m pip install --quiet --upgrade pip
+	$(RAYDP)/bin/python -m pip install --quiet $(RAYDP_NEEDS)
 	touch $@
 
 $(VENV)/lint.stamp: $(VENV)/core.stamp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raydp_wrap.errors import RaydpWrapError, UsageError
 
-__all__ = ["JavaNotFoundError", "SparkNotFoundError", "SubmitEndedError"]
+__all__ = ["JavaNotFoundError", "RaydpNotFoundError", "SparkNotFoundError", "SubmitEndedError"]
 
 
 class SparkNotFoundError(UsageError):
@@ -17,6 +17,19 @@ class JavaNotFoundError(UsageError):
     """There is no usable Java. Exits with 1, as spark-submit does."""
 
     exit_code = 1
+
+
+class RaydpNotFoundError(UsageError):
+    """There is no usable RayDP. Exits with 127, as without a Spark."""
+
+    exit_code = 127
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(
+            message
+            or "the master is ray, and RayDP was not found: pip install raydp (1.6.5 needs pyspark 3.1.1 to 3.5.7) in "
+            "the application's environment, or name another master, such as --master 'local[*]'."
+        )
 
 
 class SubmitEndedError(RaydpWrapError):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from raydp_wrap.errors import UsageError
 
-from raydp_wrap_spark.errors import SubmitEndedError
+from raydp_wrap_spark.errors import RaydpNotFoundError, SparkNotFoundError, SubmitEndedError
 from raydp_wrap_spark.raydp import raydp_submit
 from raydp_wrap_spark.submit import spark_submit
 
@@ -28,19 +28,31 @@ def ray_conf(tmp_path):
         ["--conf", "spark.master=local", "app.py"],
         ["--help"],
         ["--version"],
+        ["--master", "ray", "--version"],
     ],
 )
 def test_with_another_master_it_is_spark_submit(env, argv):
     assert raydp_submit(argv, env) == spark_submit(argv, env)
 
 
-@pytest.mark.parametrize(
-    "argv",
-    [["app.py"], ["--master", "ray", "app.py"], ["--conf", "spark.master=ray", "app.py"], ["--kill", "x"]],
-)
-def test_ray_is_not_there_yet_and_the_sentence_says_what_to_do(env, argv):
-    with pytest.raises(UsageError, match=r"--master 'local\[\*\]'\.$"):
+@pytest.mark.requirement("raydp-submit-install")
+@pytest.mark.parametrize("argv", [["app.py"], ["--master", "ray", "app.py"], ["--conf", "spark.master=ray", "app.py"]])
+def test_without_raydp_the_sentence_says_what_to_install(env, argv):
+    with pytest.raises(
+        RaydpNotFoundError, match=r"pip install raydp .*pyspark 3\.1\.1 to 3\.5\.7.*--master 'local"
+    ) as caught:
         raydp_submit(argv, env)
+    assert caught.value.exit_code == 127
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.requirement("raydp-submit-install")
+def test_without_spark_too_raydp_is_what_is_missing(monkeypatch):
+    monkeypatch.setattr("raydp_wrap_spark.home.own_origins", lambda _names: {})
+    with pytest.raises(RaydpNotFoundError):
+        raydp_submit(["app.py"], {"PATH": ""})
+    with pytest.raises(SparkNotFoundError):
+        raydp_submit(["app.py"], {"PATH": "", "SPARK_HOME": "/no/such"})
 
 
 @pytest.mark.parametrize(
@@ -59,7 +71,7 @@ def test_the_master_of_spark_defaults_counts(env, conf, text, runs):
     if runs:
         assert raydp_submit(["app.py"], env).argv[-1] == "app.py"
     else:
-        with pytest.raises(UsageError):
+        with pytest.raises(RaydpNotFoundError):
             raydp_submit(["app.py"], env)
 
 
@@ -68,7 +80,7 @@ def test_a_properties_file_stands_for_the_defaults_unless_both_are_asked_for(env
     mine = tmp_path / "mine.conf"
     mine.write_text("spark.x y\n")
     argv = ["--properties-file", str(mine), "app.py"]
-    with pytest.raises(UsageError):
+    with pytest.raises(RaydpNotFoundError):
         raydp_submit(argv, env)
     assert raydp_submit(["--load-spark-defaults", *argv], env)
     mine.write_text("spark.master yarn\n")
