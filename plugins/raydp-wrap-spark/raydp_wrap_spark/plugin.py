@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from raydp_wrap.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    import click
     from raydp_wrap.model import Launch
 
 
@@ -24,3 +25,15 @@ def raydp_wrap_build_launch(tool: str, argv: Sequence[str], env: Mapping[str, st
 
         return raydp_submit(argv, env)
     return None
+
+
+@hookimpl
+def raydp_wrap_commands() -> Mapping[str, Callable[[], click.Command]]:
+    """Bring ``raydp-wrap shim``."""
+
+    def shim() -> click.Command:
+        from raydp_wrap_spark.shim import command  # noqa: PLC0415 - the same
+
+        return command()
+
+    return {"shim": shim}
