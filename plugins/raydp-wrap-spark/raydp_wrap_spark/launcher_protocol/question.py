@@ -1,0 +1,157 @@
+"""One question to a running HotSpot JVM, by its attach protocol, in steps that never wait."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import socket
+import stat
+import struct
+from contextlib import suppress
+from typing import Final
+
+from raydp_wrap_spark.launcher_protocol.performance_data import can_be_asked
+
+__all__ = ["Question", "UnansweredError"]
+
+_FIRST_LOOK: Final = 0.05
+_OPENS_WITHIN: Final = 5.0
+_ANSWERS_WITHIN: Final = 30.0
+_LARGEST: Final = 8 << 20
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class UnansweredError(Exception):
+    """The JVM can't be asked, or gave no answer."""
+
+
+class Question:
+    """``threaddump``, say, with up to three arguments, to the JVM that is process PID, which PIDFD stands for.
+
+    A JVM opens the socket at which it is asked when it gets a SIGQUIT and finds a file of a certain name. To any other
+    SIGQUIT it prints its threads on the application's output, so the file stays until the socket is there.
+    ``deadline`` is when :meth:`step` wants to be called at the latest, by the clock of NOW.
+
+    Raises:
+        UnansweredError: it can't be asked.
+
+    """
+
+    def __init__(self, pid: int, pidfd: int, command: str, *arguments: str, now: float) -> None:
+        self._pid, self._pidfd = pid, pidfd
+        self._words = b"".join(word.encode() + b"\0" for word in ("1", command, *arguments, "", "", "")[:5])
+        self._socket: socket.socket | None = None
+        self._answer = bytearray()
+        self._knocked = False
+        try:
+            self._inner, self._uid, caught = _status(pid)
+            if not can_be_asked(pid, self._inner):
+                raise UnansweredError("it is no JVM that can be asked for its threads")
+            if not self._connect():
+                if not caught:
+                    raise UnansweredError("it does not catch SIGQUIT")
+                self._knock()
+        except (OSError, ValueError) as error:
+            self.close()
+            raise UnansweredError("its process can't be asked") from error
+        self._pause = _FIRST_LOOK
+        self._give_up = now + (_OPENS_WITHIN if self._socket is None else _ANSWERS_WITHIN)
+        self.deadline = now + self._pause if self._socket is None else self._give_up
+
+    def fileno(self) -> int | None:
+        """What is readable when there is more of the answer; None before there is a socket."""
+        return self._socket.fileno() if self._socket is not None else None
+
+    def step(self, now: float) -> str | None:
+        """The answer, once it is complete.
+
+        Raises:
+            UnansweredError: there will be none.
+
+        """
+        try:
+            if self._socket is not None:
+                return self._read(now)
+            if self._connect():
+                self.deadline = self._give_up = now + _ANSWERS_WITHIN
+                return self._read(now)
+        except OSError as error:
+            raise UnansweredError("its answer broke off") from error
+        if now >= self._give_up:
+            raise UnansweredError("it did not open its socket")
+        self._pause *= 2
+        self.deadline = min(now + self._pause, self._give_up)
+        return None
+
+    def close(self) -> None:
+        """Let go; may be called again. The JVM doesn't mind."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        elif self._knocked and _gone(self._pidfd):
+            self._take_back()
+
+    def _connect(self) -> bool:
+        path = f"/proc/{self._pid}/root/tmp/.java_pid{self._inner}"
+        with suppress(FileNotFoundError):
+            found = os.lstat(path)
+            if not stat.S_ISSOCK(found.st_mode) or found.st_uid != self._uid:
+                raise ConnectionRefusedError(f"{path} is not the JVM's")
+            end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket = end
+            end.settimeout(0)
+            end.connect(path)
+            answers, *_ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+            if answers != self._pid:
+                raise ConnectionRefusedError(f"{path} is that of process {answers}")
+            self._take_back()
+            # So few bytes always fit into a new socket.
+            end.send(self._words)
+            return True
+        return False
+
+    def _knock(self) -> None:
+        # A pid may be another's by now, a pidfd can't be: what may not be a JVM must not get this signal.
+        fd = os.open(self._mark(), os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        os.close(fd)
+        self._knocked = True
+        signal.pidfd_send_signal(self._pidfd, signal.SIGQUIT)
+
+    def _take_back(self) -> None:
+        if self._knocked:
+            self._knocked = False
+            with suppress(OSError):
+                os.unlink(self._mark())
+
+    def _mark(self) -> str:
+        return f"/proc/{self._pid}/root/tmp/.attach_pid{self._inner}"
+
+    def _read(self, now: float) -> str | None:
+        assert self._socket is not None  # noqa: S101 - for the type checker
+        try:
+            while data := self._socket.recv(1 << 16):
+                self._answer += data
+                if len(self._answer) > _LARGEST:
+                    raise UnansweredError("its answer is too long")
+        except BlockingIOError:
+            if now >= self._give_up:
+                raise UnansweredError("it did not answer in time") from None
+            return None
+        code, _, text = self._answer.partition(b"\n")
+        if code.strip() != b"0":
+            raise UnansweredError("it refused to answer")
+        return text.decode(errors="replace")
+
+
+def _status(pid: int) -> tuple[int, int, bool]:
+    """Process PID's number in its own namespace, its effective uid, and whether it catches SIGQUIT."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        fields = dict(re.findall(r"^(\w+):\s+(.*)$", file.read(), re.MULTILINE))
+    inner = int(fields.get("NSpid", str(pid)).split()[-1])
+    return inner, int(fields["Uid"].split()[1]), bool(int(fields["SigCgt"], 16) >> (signal.SIGQUIT - 1) & 1)
+
+
+def _gone(pidfd: int) -> bool:
+    return bool(select.select([pidfd], [], [], 0)[0])
