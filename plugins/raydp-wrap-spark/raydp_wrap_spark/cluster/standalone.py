@@ -1,0 +1,167 @@
+"""Spark's own cluster manager: drivers that a standalone master runs on its workers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from raydp_wrap.model import TerminalState
+from raydp_wrap.settings import setting
+
+from raydp_wrap_spark.cluster import rpc
+from raydp_wrap_spark.cluster.clock import Deadline
+from raydp_wrap_spark.cluster.truth import Told, Truth, TruthUnknownError
+from raydp_wrap_spark.cluster.web import request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from raydp_wrap.model import Launch
+
+    from raydp_wrap_spark.cluster.submitted import Submitted
+
+__all__ = ["PREFIX", "Place", "Standalone", "place_of", "told"]
+
+PREFIX = "spark://"
+_STATES = {
+    "FINISHED": TerminalState.FINISHED,
+    "FAILED": TerminalState.FAILED,
+    "ERROR": TerminalState.FAILED,
+    "KILLED": TerminalState.KILLED,
+}
+_UI_PORT = "8080"
+# Of a master that is not there, or a firewall in front of it, the other questions must not suffer.
+_MOST_A_MASTER = 2.0
+_PAUSE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a driver was submitted, as JSON values. ``masters`` and ``uis`` are ``host:port``, ``ui`` is a URL.
+
+    ``rest``: the masters are REST gateways, not the masters' own ports. ``ui`` is the master's web UI as the user
+    named it; ``uis`` is where it is usually found. ``client`` runs Spark's client.
+    """
+
+    masters: list[str]
+    uis: list[str] = field(default_factory=list)
+    ui: str = ""
+    rest: bool = False
+    client: dict[str, Any] = field(default_factory=dict)
+
+
+def place_of(what: Submitted, launch: Launch) -> Place:
+    """Return where LAUNCH submits WHAT to, as long as nobody knows through which gateway."""
+    masters = [part for part in what.master.removeprefix(PREFIX).split(",") if part]
+    port = what.confs.get("spark.master.ui.port") or what.env.get("SPARK_MASTER_WEBUI_PORT") or _UI_PORT
+    ui = setting("cluster.ui", what.env, launch.settings)
+    return Place(
+        masters=masters,
+        uis=list(dict.fromkeys(f"{master.rpartition(':')[0]}:{port}" for master in masters)),
+        ui=ui[0].rstrip("/") if ui else "",
+        client=asdict(rpc.client_of(what)),
+    )
+
+
+def told(by: str, word: str, detail: str = "") -> Told:
+    """WORD, one of Spark's DriverState, as BY said it."""
+    return Told(by, word, _STATES.get(word, TerminalState.UNKNOWN), detail)
+
+
+class Standalone(Truth):
+    """The masters at PLACE; an application's name is its driver's id there."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def ask(self, app: str, deadline: Deadline) -> Told:
+        """Ask the REST gateways the submitter used; else the masters' web UI, if it proves to be theirs."""
+        return self._ask_rest(app, deadline) if self._place.rest else self._ask_ui(app, deadline)
+
+    def end(self, app: str, deadline: Deadline) -> Told:
+        """Kill the driver on the way it came, and wait until the master says that it has ended."""
+        if not self._place.rest:
+            return rpc.kill(self._place.masters, app, rpc.Client(**self._place.client), deadline)
+        self._kill_rest(app, deadline)
+        while not (last := self._ask_rest(app, deadline)).ended:
+            if not deadline.pause(_PAUSE):
+                raise TruthUnknownError(f"asked to kill it, {last.by} still says {last.word}")
+        return last
+
+    def _ask_rest(self, app: str, deadline: Deadline) -> Told:
+        for by, answer in self._each_gateway("GET", "status", app, deadline):
+            if answer.get("success") is True and answer.get("submissionId") == app:
+                return told(by, _text(answer.get("driverState")), _text(answer.get("message")))
+            raise TruthUnknownError(f"{by} doesn't know it")
+        raise AssertionError("unreachable")
+
+    def _kill_rest(self, app: str, deadline: Deadline) -> None:
+        # Where it says no, the driver has ended already or was never there; which, its state tells.
+        next(iter(self._each_gateway("POST", "kill", app, deadline)))
+
+    def _each_gateway(
+        self, method: str, action: str, app: str, deadline: Deadline
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The answers of those masters that are in charge. Raises where none answers."""
+        why = []
+        for at, master in enumerate(self._place.masters):
+            url = f"http://{master}/v1/submissions/{action}/{quote(app, safe='')}"
+            by = f"standalone master, REST gateway {master}"
+            try:
+                answer = request(method, url, _part(deadline, len(self._place.masters) - at)).json()
+            except TruthUnknownError as error:
+                why.append(f"{by}: {error}")
+                continue
+            if "not alive" in _text(answer.get("message")):
+                why.append(f"{by}: it is not in charge")
+                continue
+            yield by, answer
+        raise TruthUnknownError("; ".join(why) or "no other gateway is in charge")
+
+    def _ask_ui(self, app: str, deadline: Deadline) -> Told:
+        why = []
+        uis = ([self._place.ui] if self._place.ui else []) + [f"http://{ui}" for ui in self._place.uis]
+        for at, ui in enumerate(uis):
+            by = f"standalone master, web UI {ui}"
+            try:
+                answer = request("GET", f"{ui}/json/", _part(deadline, len(uis) - at)).json()
+            except TruthUnknownError as error:
+                why.append(f"{by}: {error}")
+                continue
+            if not self._is_theirs(ui, answer):
+                why.append(f"{by}: it is another master's")
+            elif (word := _state_in(answer, app)) is not None:
+                return told(by, word)
+            else:
+                why.append(f"{by}: it doesn't know the driver")
+        raise TruthUnknownError("; ".join(why))
+
+    def _is_theirs(self, ui: str, answer: Mapping[str, Any]) -> bool:
+        # Two clusters may give their drivers the same ids, and a port that is usual for one master's UI may be
+        # another's. A master's host may have several names.
+        url = _text(answer.get("url")).removeprefix(PREFIX)
+        if url in self._place.masters:
+            return True
+        host = urlsplit(ui).hostname
+        return any(
+            url.rpartition(":")[2] == master.rpartition(":")[2]
+            and (ui == self._place.ui or urlsplit(f"//{master}").hostname == host)
+            for master in self._place.masters
+        )
+
+
+def _part(deadline: Deadline, among: int) -> Deadline:
+    return Deadline(deadline.share(among).left(_MOST_A_MASTER))
+
+
+def _state_in(answer: Mapping[str, Any], driver: str) -> str | None:
+    for drivers in (answer.get("activedrivers"), answer.get("completeddrivers")):
+        for one in drivers if isinstance(drivers, list) else ():
+            if isinstance(one, dict) and one.get("id") == driver:
+                return _text(one.get("state"))
+    return None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
