@@ -211,7 +211,8 @@ enum {
     RD_ASK_STATE = 4,
     RD_ASK_DONE = 5,   /* the owner has reported: no delivery command is needed */
     RD_ASK_NOTE = 6,   /* a signal that the driver gets without the guard, from a terminal say: for the record */
-    RD_ASK_FORCE = 7   /* as STOP, of a driver whose work is done and which doesn't end by itself */
+    RD_ASK_FORCE = 7,  /* as STOP, of a driver whose work is done and which doesn't end by itself */
+    RD_ASK_POSTPONE = 8 /* delay_ms counts anew, from now, be it later; nothing once the first signal was sent */
 };
 
 typedef struct {

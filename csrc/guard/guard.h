@@ -89,6 +89,7 @@ struct g_request {
 };
 void g_begin_stop(const struct g_request *asked);
 void g_first_signal(void); /* the delay is over */
+void g_postpone(int64_t delay);
 
 /* reap.c: 1 when nobody is left, 0 when somebody is, or -errno. */
 int g_reap_all(void);

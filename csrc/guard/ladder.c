@@ -116,6 +116,18 @@ void g_first_signal(void)
     g_ask_others();
 }
 
+/* The owner has found out how long the driver wants. The grace stays as long as it is. */
+void g_postpone(int64_t delay)
+{
+    if (g.signal_at == G_NEVER || g.driver_reaped)
+        return;
+    int64_t grace = g.kill_at - g.signal_at;
+    g.signal_at = g_later(g_now(), delay);
+    g.kill_at = g_later(g.signal_at, grace);
+    if (delay <= 0)
+        g_first_signal();
+}
+
 /* Under way already: a later request may shorten delay and grace, and is passed on. */
 static void hurry(const struct g_request *asked, int64_t signal_at, int64_t kill_at)
 {
@@ -124,6 +136,8 @@ static void hurry(const struct g_request *asked, int64_t signal_at, int64_t kill
     if (g.signal_at != G_NEVER && !g.driver_reaped) {
         if (signal_at < g.signal_at)
             g.signal_at = signal_at;
+        if (asked->delay <= 0)
+            g_first_signal(); /* before another message can postpone it */
         return;
     }
     if (asked->signal && asked->signal != G_SIGKILL && !g.killing)

@@ -43,6 +43,7 @@ static void pass_on(int sig)
 
 static void handle(int fd, const rd_guard_ask *ask)
 {
+    int64_t delay = ask->delay_ms > 0 ? ask->delay_ms * (RD_NS_PER_S / 1000) : 0;
     rd_peer peer = {0, 0, 0};
     uint32_t len = sizeof peer;
     switch (ask->type) {
@@ -54,12 +55,15 @@ static void handle(int fd, const rd_guard_ask *ask)
         g_begin_stop(&(struct g_request){
             .cause = ask->type == RD_ASK_FORCE ? RD_CAUSE_EXIT_FORCED : RD_CAUSE_REQUEST,
             .signal = ask->signal,
-            .delay = ask->delay_ms > 0 ? ask->delay_ms * (RD_NS_PER_S / 1000) : 0,
+            .delay = delay,
             .grace = ask->grace_ns,
             .pid = peer.pid,
             .uid = peer.uid,
             .label = ask->label,
         });
+        break;
+    case RD_ASK_POSTPONE:
+        g_postpone(delay);
         break;
     case RD_ASK_SIGNAL:
         if (is_signal(ask->signal))

@@ -355,9 +355,10 @@ class Guard:
     ) -> None:
         ask = ffi.new("rd_guard_ask *")
         ask.version, ask.type, ask.signal = lib.RD_GUARD_VERSION, kind, signal
-        ask.delay_ms = max(0, min(int(delay * 1000), 2**31 - 1))
+        ask.delay_ms = int(max(0.0, min(delay * 1000, 2**31 - 1)))
         ask.grace_ns = _core.to_ns(grace)
-        data = os.fsencode(label)[: len(ask.label) - 1]
+        # Whatever is in it, and however long it is: a label must keep nobody from being asked.
+        data = label.encode(errors="replace")[: len(ask.label) - 1].decode(errors="ignore").encode()
         ffi.memmove(ask.label, data, len(data))
         self._poll(select.POLLOUT, ANSWER_TIMEOUT)  # a stopped guard's queue fills up
         ret = lib.rd_channel_send(self._channel, ask, ffi.sizeof("rd_guard_ask"))
@@ -376,10 +377,19 @@ class Guard:
         self._ask(lib.RD_ASK_STOP, signal=signal, delay=delay, grace=grace, label=label)
         self._wake()
 
+    def postpone(self, delay: float) -> None:
+        """Have the first signal come DELAY seconds from now, be it later than :meth:`stop` was told.
+
+        For an owner that has found out only now how long the driver needs. The grace follows as before. Of no effect
+        once the signal was sent.
+        """
+        self._ask(lib.RD_ASK_POSTPONE, delay=delay)
+
     def force(self, *, label: str = "") -> None:
         """End a driver whose work is done, and that would not end by itself: no stop was asked for, says the record.
 
-        LABEL says why, in no more than 60 bytes. Of no effect where it is being stopped already.
+        LABEL says why, in no more than 60 bytes. Where a stop was asked for already, the record stays with that, and
+        what is left of its delay is over.
         """
         self._ask(lib.RD_ASK_FORCE, label=label)
         self._wake()
@@ -487,6 +497,7 @@ class Guard:
 
     def _lost(self) -> ExitRecord:
         self._end_lost()
+        self.phase = Phase.ENDED
         notes = ["the guard died before it told how the job ended"]
         if self._record_path is not None:
             try:
@@ -502,7 +513,6 @@ class Guard:
             tree_empty, swept, note = self._sweep()
             notes.append(note)
         now = time.time()
-        self.phase = Phase.ENDED
         return ExitRecord(
             identity=self.identity,
             guard_pid=self.guard_pid,

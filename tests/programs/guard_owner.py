@@ -59,6 +59,9 @@ def main() -> None:  # noqa: C901, PLR0912 - one branch a step
                 os._exit(0)
         elif step == "stop":
             guard.stop(label="owner")
+        elif step == "ask":
+            guard.stop(delay=3600, label="owner")
+            say(asked=True)
         elif step == "wait":
             record = guard.wait()
             driver = record.driver
