@@ -20,8 +20,8 @@ class Notice:
 
     ``app_id`` is the cluster's name for the submission. ``running``: the job is up. ``asked``: the application
     has done what it can about :meth:`Watch.stop`, so that the stop signal need wait no longer. ``over`` says, as a
-    clause for the diagnostics, that the application has ended and its process is to be ended now, for it
-    would not end by itself; how the application ended is for the hook ``raydp_wrap_evidence`` to say.
+    clause for the diagnostics (60 bytes are kept of it), that the application has ended and its process is to be ended
+    now, for it would not end by itself; how the application ended is for the hook ``raydp_wrap_evidence`` to say.
     """
 
     app_id: str | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.outcome import signal_name
-from raydp_wrap.process import News
+from raydp_wrap.process import News, Phase
 from raydp_wrap.watching import keep
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _SHORT_GRACE = 1.0
 # `timeout` and a group kill send the same signal twice at once: that is one request, not two.
 _ONE_REQUEST = 0.1
-# Until it is known how long the watches want: the guard keeps this, should we be stuck in asking them.
+# Until it is known how long the watches want: after that the guard goes on, should we be stuck in asking them.
 _ASKING = 5.0
 _LONGEST_WAIT = 3_600_000.0  # milliseconds
 
@@ -51,6 +51,7 @@ class Attended:
         self._tell = tell
         self._shared = shared
         self._leads_session = os.getsid(0) == os.getpid()
+        self._ready = self._over = self._asked = False
         self._requests = 0
         self._last: tuple[float, int] = (0.0, 0)
 
@@ -81,7 +82,7 @@ class Attended:
         if self._requests == 1 and self._watches:
             # On record before anybody is asked: what the application makes of it is then no success.
             self.guard.stop(signal=got.signal, delay=_ASKING, label=label)
-            self.guard.stop(delay=self._watches.stop())
+            self.guard.postpone(self._watches.stop())
         elif self._requests == 1:
             self.guard.stop(signal=got.signal, label=label)
         else:
@@ -96,17 +97,25 @@ class Attended:
                     self._owned.bind(notice.app_id)
                 except RaydpWrapError as error:
                     self._tell(f"the app id could not be noted: {error}")
-            if notice.running:
-                self.guard.ready()
-            if notice.over:
-                self.guard.force(label=notice.over)
-            if notice.asked and self._requests and not self._watches.stopping:
-                self.guard.stop()
+            if self.guard.phase is not Phase.ENDED:
+                self._have_done(notice)
         saved = self._watches.saved()
         if saved != self._saved:
             self._saved = saved
             if not keep(self._owned.run.directory, saved):
                 self._tell("what is known of the job could not be kept: should this process die, less will be told")
+
+    def _have_done(self, notice: Notice) -> None:
+        """Once each, however often it is said: a guard that is stopped has room for few messages."""
+        if notice.running and not self._ready:
+            self._ready = True
+            self.guard.ready()
+        if notice.over and not self._over:
+            self._over = True
+            self.guard.force(label=notice.over)
+        if notice.asked and self._requests and not self._asked and not self._watches.stopping:
+            self._asked = True
+            self.guard.stop()
 
     def _wait(self, signals: IncomingSignals) -> set[int]:
         poll = select.poll()

@@ -6,6 +6,7 @@ They run in the plugins' own time: iterating over an answer is their code again.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -63,11 +64,21 @@ def _problem_of(launch: Launch) -> str:
             return "its Launch holds a NUL character"
     if not isinstance(launch.settings, Mapping):
         return f"the settings of its Launch are {type(launch.settings).__name__}, not a mapping"
-    if not all(type(fd) is int and fd >= 0 for fd in launch.pass_fds):
-        return "the pass_fds of its Launch are no descriptors"
-    if not all(fd is None or (type(fd) is int and fd >= 0) for fd in (launch.stdout, launch.stderr)):
-        return "the stdout or stderr of its Launch is no descriptor"
+    if not all(_is_open(fd) for fd in launch.pass_fds):
+        return "the pass_fds of its Launch are no open descriptors"
+    if not all(fd is None or _is_open(fd) for fd in (launch.stdout, launch.stderr)):
+        return "the stdout or stderr of its Launch is no open descriptor"
     return ""
+
+
+def _is_open(fd: object) -> bool:
+    if type(fd) is not int:
+        return False
+    try:
+        os.fstat(fd)
+    except (OSError, OverflowError):  # more than a C int holds
+        return False
+    return True
 
 
 def watch(answer: object) -> tuple[tuple[Watch, Launch, int] | None, list[str]]:
@@ -83,8 +94,8 @@ def watch(answer: object) -> tuple[tuple[Watch, Launch, int] | None, list[str]]:
         wanted, fd = answer.launch, answer.fileno()
         if wanted is not None:
             checked, problems = launch(wanted)
-            if type(fd) is not int or fd < 0:
-                problems = ["the fileno of its Watch is no descriptor"]
+            if not _is_open(fd):
+                problems = ["the fileno of its Watch is no open descriptor"]
             elif checked is not None:
                 return (answer, checked, fd), []
     except BaseException:
@@ -114,7 +125,7 @@ def saved(answer: object) -> tuple[str, list[str]]:
         return "", []
     if not isinstance(answer, Mapping):
         return "", [f"it saves {type(answer).__name__}, not a mapping"]
-    text = json.dumps(dict(answer))
+    text = json.dumps(dict(answer), allow_nan=False)
     return ("", [f"what it saves is longer than {_SAVED} characters"]) if len(text) > _SAVED else (text, [])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class _One:
         self.fd = fd
         self.deadline: float | None = None
         self.stopping = False
+        self.told: set[str] = set()
         self._second = 0
         self._calls = 0
 
@@ -130,9 +132,8 @@ class Watches:
 
     def close(self) -> None:
         """Let go of them all."""
-        for one in self._watches:
-            self._close(one)
-        self._watches = []
+        while self._watches:
+            self._close(self._watches.pop(0))
 
     def _learn(
         self, watches: list[_One], ask: Callable[[Watch], Iterable[Notice]], limit: float = _WATCH_LIMIT
@@ -145,7 +146,7 @@ class Watches:
             found += learnt.value
             if any(notice.asked for notice in learnt.value):
                 one.stopping = False
-            kept = self._ask(one, one.watch.save, answers.saved)
+            kept = self._ask(one, lambda one=one: one.watch.save(), answers.saved)  # type: ignore[misc]
             if kept is not None and kept.value:
                 self._saved[one.plugin] = kept.value
         return found
@@ -156,7 +157,7 @@ class Watches:
         def whole() -> tuple[object, list[str], float | None]:
             answer = function()
             value, problems = (answer, []) if shape is None else shape(answer)
-            return value, problems, one.watch.deadline()
+            return value, problems, _moment(one.watch.deadline())
 
         called = call(whole, limit)
         if called.error is not None:
@@ -164,10 +165,11 @@ class Watches:
         elif called.value is None:
             self._give_up(one, f"takes more than {limit:g} s in its watch")
         else:
-            value, problems, deadline = called.value
-            one.deadline = deadline if isinstance(deadline, (int, float)) else None
+            value, problems, one.deadline = called.value
             for problem in problems:
-                self._tell(f"plugin {one.plugin!r} is not heeded in its watch: {problem}")
+                if problem not in one.told:  # it may be asked many times a second
+                    one.told.add(problem)
+                    self._tell(f"plugin {one.plugin!r} is not heeded in its watch: {problem}")
             return Result(one.plugin, value)
         return None
 
@@ -177,6 +179,18 @@ class Watches:
         self._close(one)
 
     def _close(self, one: _One) -> None:
-        called = call(one.watch.close, _WATCH_LIMIT)
+        called = call(lambda: one.watch.close(), _WATCH_LIMIT)  # noqa: PLW0108 - to look it up is their code, too
         if called.error is not None:
             self._tell(f"plugin {one.plugin!r} failed to close its watch: {called.says}")
+        elif called.hangs:
+            self._tell(f"plugin {one.plugin!r} takes more than {_WATCH_LIMIT:g} s to close its watch")
+
+
+def _moment(deadline: object) -> float | None:
+    """What can be waited for: a watch without a deadline that there is has none."""
+    if deadline is None:
+        return None
+    if not isinstance(deadline, (int, float)):
+        raise TypeError(f"its deadline is {type(deadline).__name__}")
+    at = float(deadline)
+    return at if at < math.inf else None  # NaN is no moment either
