@@ -37,7 +37,12 @@ def read(directory: Path, name: str, most: int) -> bytes | None:
     """What NAME holds, at MOST so many bytes of it; None where there is no such file, or something else."""
     try:
         fd = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as file:
-            return file.read(most) if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return None
+            with open(fd, "rb", closefd=False) as file:
+                return file.read(most)
+        finally:
+            os.close(fd)
     except OSError:
         return None

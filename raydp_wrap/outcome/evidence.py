@@ -80,8 +80,8 @@ def _signals(record: ExitRecord, received: Collection[int]) -> list[Evidence]:
     if end is None or not received:
         return []
     ended_by = end.signal if end.signal is not None else (end.code or 0) - SIGNAL_BASE
-    # Where the guard was lost, that is what ended the driver.
-    if ended_by in received and not _lost(record):
+    # Where the guard was lost, that is what ended the driver; where its end was forced, we did.
+    if ended_by in received and not _lost(record) and record.cause is not Cause.EXIT_FORCED:
         text = f"{signal_name(ended_by)} was received and passed on"
         return [Evidence("signal", text, Rank.STOP, None, TerminalState.KILLED, reason=Reason.STOP_REQUESTED)]
     names = ", ".join(signal_name(number) for number in sorted(received))
