@@ -105,18 +105,6 @@ def test_a_sink_named_by_a_conf_is_told_how_the_application_ended(environment, t
     assert (outcome["state"], outcome["exit_code"], outcome["reason"]) == ("FAILED", 3, "AppFailed")
 
 
-@pytest.mark.requirement("raydp-6")
-def test_an_application_that_nobody_submitted_is_told_of(environment, tmp_path):
-    told = tmp_path / "told.json"
-    command = [BIN / "python", PROGRAMS / "tracked.py", told]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "5\n"), done.stderr[-3000:]
-    outcome = json.loads(told.read_text(encoding="utf-8"))
-    assert (outcome["state"], outcome["exit_code"]) == ("FAILED", 1)
-    assert outcome["app_id"].startswith("local-")
-    assert "ValueError: after the stop" in outcome["diagnostics"]
-
-
 @pytest.mark.requirement("spark-4.3")
 @pytest.mark.parametrize("victim", ["raydp-submit", "JVM"])
 def test_nothing_survives_sigkill(environment, victim):
