@@ -41,7 +41,7 @@ def evidence(submission: Submission, record: ExitRecord, saved: Mapping[str, Any
 
 def stop_remote(
     submission: Submission,
-    record: ExitRecord,  # noqa: ARG001 - the hook's
+    record: ExitRecord | None,  # noqa: ARG001 - the hook's
     saved: Mapping[str, Any],
 ) -> None:
     """Have the cluster end what it runs of the attempt, and wait until it says so.
@@ -75,8 +75,9 @@ def _of_standalone(submission: Submission, record: ExitRecord, saved: Mapping[st
     if not driver:
         return Evidence("standalone master", "the submitter has named no driver: nobody knows whether one runs", at=now)
     heard = told("standalone master, as its submitter was told", word)
-    answer = _told.pop(submission.submission_id, None)
     why = ""
+    if (answer := _told.pop(submission.submission_id, None)) is not None and not answer.ended:
+        return Evidence(answer.by, f"{driver} had ended when it was to be killed; it isn't known how", at=now)
     if answer is None and heard.state not in (TerminalState.FAILED, TerminalState.KILLED):
         try:
             answer = _standalone(saved).ask(driver, Deadline(_MOST))

@@ -20,6 +20,8 @@ __all__ = ["Relay"]
 # A pipe that is ready takes this much without blocking, so that the thread can always be told to leave.
 _PIECE = select.PIPE_BUF
 _JOIN = 1.0
+# They end when the reader has read, or has gone; held so that they are reaped.
+_successors: list[Process] = []
 
 
 class Relay:
@@ -77,9 +79,12 @@ class Relay:
         if self._thread.is_alive():
             return  # in the middle of a write, with our descriptors: they end with us
         if not self._done and self._last_call:
+            _successors[:] = [process for process in _successors if process.poll() is None]
             os.set_blocking(self._read_end, True)
             with contextlib.suppress(RaydpWrapError):
-                Process(["cat"], stdin=self._read_end, stdout=self._target, stderr=DEVNULL, new_session=True)
+                _successors.append(
+                    Process(["cat"], stdin=self._read_end, stdout=self._target, stderr=DEVNULL, new_session=True)
+                )
         os.close(self._read_end)
         os.close(self._wake)
 

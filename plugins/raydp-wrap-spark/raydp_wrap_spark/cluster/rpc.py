@@ -66,7 +66,7 @@ def client_of(what: Submitted) -> Client:
 
 
 def kill(masters: Sequence[str], driver: str, client: Client, deadline: Deadline) -> Told:
-    """Have Spark's client kill DRIVER at MASTERS.
+    """Have Spark's client kill DRIVER at MASTERS; no word where it had ended already, which is all the master says.
 
     Raises:
         TruthUnknownError: the driver isn't known to have ended by DEADLINE.
@@ -78,15 +78,14 @@ def kill(masters: Sequence[str], driver: str, client: Client, deadline: Deadline
     said, code = _run(_command(f"{PREFIX}{','.join(masters)}", driver, client), client.env, deadline)
     # Spark's client gives up when one of several masters is gone.
     for at, master in enumerate(masters if len(masters) > 1 else ()):
-        if _FOUND.search(said) or _GONE in said or not deadline.left():
+        if _FOUND.search(said) or _GONE in said or _state(said, driver) or not deadline.left():
             break
         share = deadline.share(len(masters) - at)
         said, code = _run(_command(f"{PREFIX}{master}", driver, client), client.env, share)
-    states = [state[2].decode() for state in _STATE.finditer(said) if state[1].decode(errors="replace") == driver]
-    if states:
-        return told(by, states[-1])
+    if word := _state(said, driver):
+        return told(by, word)
     if _GONE in said:
-        raise TruthUnknownError(f"{by} says that it has ended already, or that there is none")
+        return told(by, "")
     if _FOUND.search(said):
         raise TruthUnknownError(f"asked to kill it, {by} did not say in time that it has ended")
     raise TruthUnknownError(f"{by} could not be told to kill it: {_last_line(said, code)}")
@@ -137,6 +136,11 @@ def _run(command: Sequence[str], env: dict[str, str], deadline: Deadline) -> tup
         code = client.wait()
         timer.cancel()
     return bytes(said), code if code >= 0 else None
+
+
+def _state(said: bytes, driver: str) -> str:
+    states = [state[2].decode() for state in _STATE.finditer(said) if state[1].decode(errors="replace") == driver]
+    return states[-1] if states else ""
 
 
 def _last_line(said: bytes, code: int | None) -> str:

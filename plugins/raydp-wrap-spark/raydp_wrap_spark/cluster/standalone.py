@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -82,7 +83,10 @@ class Standalone(Truth):
     def end(self, app: str, deadline: Deadline) -> Told:
         """Kill the driver on the way it came, and wait until the master says that it has ended."""
         if not self._place.rest:
-            return rpc.kill(self._place.masters, app, rpc.Client(**self._place.client), deadline)
+            last = rpc.kill(self._place.masters, app, rpc.Client(**self._place.client), deadline)
+            with contextlib.suppress(TruthUnknownError):
+                return last if last.word else self._ask_ui(app, deadline)
+            return last
         self._kill_rest(app, deadline)
         while not (last := self._ask_rest(app, deadline)).ended:
             if not deadline.pause(_PAUSE):

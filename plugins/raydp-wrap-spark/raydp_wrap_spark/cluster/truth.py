@@ -57,6 +57,8 @@ class Truth(ABC):
     def end(self, app: str, deadline: Deadline) -> Told:
         """Have the cluster end APP, and return what it says then: how it ended, which may be by itself.
 
+        It has ended, even where it isn't known how.
+
         Called where an attempt was cut short; an application that has ended already is no error.
 
         Raises:

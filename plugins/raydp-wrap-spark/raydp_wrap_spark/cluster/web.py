@@ -75,6 +75,8 @@ def request(
             connection.request(method, target, body=body, headers={"Accept": "application/json", **(headers or {})})
             answer = connection.getresponse()
             data = _whole(answer)
+            if not deadline.left():  # where no length is given, an answer that was cut looks whole
+                raise TruthUnknownError("it did not answer in time")
         finally:
             timer.cancel()
     except (OSError, ValueError, http.client.HTTPException) as error:

@@ -44,10 +44,7 @@ class Yarn(Truth):
 
     def ask(self, app: str, deadline: Deadline) -> Told:
         """Return what the active ResourceManager says."""
-        by, reply = self._active("GET", app, "", None, deadline)
-        one = reply.json().get("app")
-        if not isinstance(one, dict) or one.get("id") != app:
-            raise TruthUnknownError(f"{by} answered with something else than the application")
+        by, one = self._active("GET", app, "", None, deadline)
         state, final = _text(one.get("state")), _text(one.get("finalStatus"))
         # Before it is over, the final status is what the application has announced, or nothing.
         over = _STATES.get(final if state == "FINISHED" else state) if state in _OVER else None
@@ -66,7 +63,10 @@ class Yarn(Truth):
                 raise TruthUnknownError(f"asked to kill it, {last.by} still says {last.word}")
         return last
 
-    def _active(self, method: str, app: str, what: str, body: bytes | None, deadline: Deadline) -> tuple[str, Reply]:
+    def _active(
+        self, method: str, app: str, what: str, body: bytes | None, deadline: Deadline
+    ) -> tuple[str, dict[str, Any]]:
+        """Who is active, and what it says of APP; nothing in answer to a wish."""
         if not _APP.fullmatch(app):
             raise TruthUnknownError(f"{app!r} is no application of YARN's")
         why = []
@@ -75,7 +75,8 @@ class Yarn(Truth):
             by = f"YARN ResourceManager {_shown(rm)}"
             try:
                 url = f"{rm}/ws/v1/cluster/apps/{app}{what}{query}"
-                return by, self._accepted(_hop(method, url, body, deadline.share(len(self._rm) - at)))
+                reply = self._accepted(_hop(method, url, body, deadline.share(len(self._rm) - at)))
+                return by, _app_in(reply, app) if method == "GET" else {}
             except TruthUnknownError as error:
                 why.append(f"{by}: {error}")
         raise TruthUnknownError("; ".join(why) or "no address of a ResourceManager is known")
@@ -90,6 +91,13 @@ class Yarn(Truth):
         if reply.status == _NOT_FOUND:
             raise TruthUnknownError("it doesn't know the application")
         raise TruthUnknownError(f"it answered with status {reply.status}")
+
+
+def _app_in(reply: Reply, app: str) -> dict[str, Any]:
+    one = reply.json().get("app")
+    if not isinstance(one, dict) or one.get("id") != app:
+        raise TruthUnknownError("it answered with something else than the application")
+    return one
 
 
 def _hop(method: str, url: str, body: bytes | None, deadline: Deadline) -> Reply:

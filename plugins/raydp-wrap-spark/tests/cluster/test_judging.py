@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pytest
+from raydp_wrap.errors import RaydpWrapError
+from raydp_wrap.model import Cause, Exit, ExitRecord, Rank, Submission, TerminalState, Usage
+
+from raydp_wrap_spark.cluster.judging import evidence, stop_remote
+from raydp_wrap_spark.cluster.watch import KIND
+
+DRIVER = "driver-20261122105202-0000"
+APP = "application_1700000000000_0042"
+STATUS, KILL = f"/v1/submissions/status/{DRIVER}", f"/v1/submissions/kill/{DRIVER}"
+YARN_APP = f"/ws/v1/cluster/apps/{APP}"
+SUBMISSION = Submission("s", "n", 0.0)
+FINISHED, FAILED, KILLED = TerminalState.FINISHED, TerminalState.FAILED, TerminalState.KILLED
+RECORD = ExitRecord("i", 1, 2, Exit(0), Cause.NONE, None, 1.0, 2.0, 1.0, Usage(), tree_empty=True)
+
+
+@pytest.fixture
+def server(stand_in):
+    return stand_in()
+
+
+def standalone(server, driver=DRIVER, state="", **more):
+    place = {"masters": [server.address] if server else ["127.0.0.1:1"], "rest": True}
+    return {"kind": KIND, "driver": driver, "state": state, "place": place, "timeout": 5.0, "waits": False, **more}
+
+
+def yarn(server, app_id=APP, mode="cluster", **more):
+    return {
+        "kind": "launcher",
+        "app_id": app_id,
+        "cluster": {"manager": "yarn", "mode": mode, "rm": [server.url], **more},
+    }
+
+
+def status(word):
+    return (200, {}, {"driverState": word, "submissionId": DRIVER, "success": True})
+
+
+def yarn_app(state, final):
+    return (200, {}, {"app": {"id": APP, "state": state, "finalStatus": final, "diagnostics": "its words"}})
+
+
+def found(saved, record=RECORD):
+    [piece] = evidence(SUBMISSION, record, saved)
+    return piece
+
+
+@pytest.mark.requirement("cluster-left-behind")
+@pytest.mark.parametrize("word", ["RUNNING", "SUBMITTED", "RELAUNCHING", "UNKNOWN"])
+def test_a_driver_that_was_left_behind_decides_nothing(server, word):
+    server.says("GET", STATUS, status(word))
+    piece = found(standalone(server))
+    assert (piece.rank, piece.state) == (Rank.CONTEXT, TerminalState.UNKNOWN)
+    assert f"{DRIVER} was left behind as {word}; nobody has waited" in piece.observation
+    assert "the submitter was to wait" in found(standalone(server, waits=True)).observation
+
+
+@pytest.mark.requirement("cluster-standalone-state")
+@pytest.mark.parametrize(
+    ("word", "state"), [("FINISHED", FINISHED), ("FAILED", FAILED), ("ERROR", FAILED), ("KILLED", KILLED)]
+)
+def test_the_masters_word_decides(server, word, state):
+    server.says("GET", STATUS, status(word))
+    piece = found(standalone(server, state="RUNNING"))
+    assert (piece.rank, piece.state) == (Rank.CLUSTER, state)
+
+
+def test_what_the_submitter_was_told_counts_where_the_master_can_not_be_asked():
+    for word, state in (("FAILED", FAILED), ("ERROR", FAILED), ("KILLED", KILLED), ("FINISHED", FINISHED)):
+        assert found(standalone(None, state=word)).state is state
+    piece = found(standalone(None, state="RUNNING"))
+    assert (piece.rank, "can't be asked now" in piece.observation) == (Rank.CONTEXT, True)
+
+
+def test_a_finish_is_verified(server):
+    server.says("GET", STATUS, status("FAILED"))
+    assert found(standalone(server, state="FINISHED")).state is FAILED
+    assert len(server.asked) == 1
+
+
+@pytest.mark.requirement("cluster-unknown")
+def test_a_driver_that_was_never_named(server):
+    piece = found(standalone(server, driver=None))
+    assert (piece.rank, piece.observation.startswith("the submitter has named no driver")) == (Rank.CONTEXT, True)
+    stop_remote(SUBMISSION, RECORD, standalone(server, driver=None))
+    assert not server.asked
+
+
+@pytest.mark.requirement("cluster-stop")
+def test_a_stop_ends_the_driver_and_is_the_evidence(server):
+    server.says("POST", KILL, (200, {}, {"success": True, "submissionId": DRIVER}))
+    server.says("GET", STATUS, status("KILLED"), (500, {}, b""))
+    stop_remote(SUBMISSION, RECORD, standalone(server))
+    assert found(standalone(server)).state is KILLED
+    assert [one[0] for one in server.asked] == ["POST", "GET"]  # it was told once
+
+
+@pytest.mark.requirement("cluster-stop")
+def test_a_stop_that_fails_says_what_may_still_run(server):
+    server.says("POST", KILL, (500, {}, b""))
+    with pytest.raises(RaydpWrapError, match=f"the cluster's driver {DRIVER} may still run, end it by hand: "):
+        stop_remote(SUBMISSION, RECORD, standalone(server, timeout=1.0))
+    with pytest.raises(RaydpWrapError, match=f"the cluster's application {APP} may still run"):
+        stop_remote(SUBMISSION, RECORD, yarn(server, timeout=1.0))
+
+
+def test_yarn(server):
+    server.says("GET", YARN_APP, yarn_app("FINISHED", "FAILED"))
+    piece = found(yarn(server))
+    assert (piece.rank, piece.state, piece.observation) == (Rank.CLUSTER, FAILED, "FAILED on the cluster: its words")
+    server.says("GET", YARN_APP, yarn_app("RUNNING", "UNDEFINED"))
+    assert found(yarn(server)).rank is Rank.CONTEXT
+    server.says("GET", YARN_APP, (404, {}, b"{}"))
+    assert found(yarn(server)).observation.startswith(f"it is not known how {APP} ended: ")
+    assert "id is not known" in found(yarn(server, app_id=None)).observation
+
+
+@pytest.mark.requirement("cluster-yarn-stop")
+def test_yarn_is_stopped(server):
+    server.says("GET", YARN_APP, yarn_app("RUNNING", "UNDEFINED"), yarn_app("KILLED", "KILLED"), (500, {}, b""))
+    server.says("PUT", f"{YARN_APP}/state", (202, {}, {"state": "RUNNING"}))
+    stop_remote(SUBMISSION, RECORD, yarn(server))
+    assert found(yarn(server)).state is KILLED
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {},
+        {"kind": "launcher", "app_id": "local-1"},
+        {"kind": "launcher", "cluster": None},
+        {"kind": "launcher", "cluster": {"manager": "kubernetes"}},
+    ],
+)
+def test_who_has_no_cluster_to_ask(saved):
+    assert list(evidence(SUBMISSION, RECORD, saved)) == []
+    stop_remote(SUBMISSION, RECORD, saved)
