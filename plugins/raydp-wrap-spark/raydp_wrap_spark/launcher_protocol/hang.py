@@ -83,11 +83,12 @@ class HangGuard:
             if not select.select([self._python], [], [], 0)[0]:
                 return ""
             self._python_lives = False
-            self._python_code = self._python.exit_code()
             self._left(now)
         if self._question is None:
             if self._next is None or now < self._next:
                 return ""
+            # Not known before the JVM has reaped it, which is a moment after its end.
+            self._python_code = self._python.exit_code() if self._python is not None else None
             return self._ask(now, _DUMP)
         return self._hear(now)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from raydp_wrap.errors import UsageError
-from raydp_wrap.settings import duration, setting
+from raydp_wrap.settings import seconds, switch
 
 from raydp_wrap_spark.launcher import MAIN_CLASS
 from raydp_wrap_spark.launcher_protocol.server import LauncherServer
@@ -24,7 +23,6 @@ __all__ = ["launcher_watch"]
 _EXIT_TIMEOUT: Final = 60.0
 _STOP_TIMEOUT: Final = 3.0
 _CONFS: Final = ("spark.launcher.port", "spark.launcher.secret")
-_SWITCH: Final = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 
 def launcher_watch(submission: Submission, launch: Launch) -> LauncherWatch | None:  # noqa: ARG001 - as hooks are called
@@ -35,9 +33,13 @@ def launcher_watch(submission: Submission, launch: Launch) -> LauncherWatch | No
 
     """
     env = os.environ if launch.env is None else launch.env
-    stop_timeout = _seconds("launcher.stop.timeout", env, launch.settings, _STOP_TIMEOUT)
-    exit_timeout = _seconds("exit.timeout", env, launch.settings, _EXIT_TIMEOUT)
-    if not _switched_on(env, launch.settings) or MAIN_CLASS not in launch.argv or _has_launcher(launch, env):
+    stop_timeout = seconds("launcher.stop.timeout", env, launch.settings, _STOP_TIMEOUT)
+    exit_timeout = seconds("exit.timeout", env, launch.settings, _EXIT_TIMEOUT)
+    if (
+        not switch("launcher", env, launch.settings, default=True)
+        or MAIN_CLASS not in launch.argv
+        or _has_launcher(launch, env)
+    ):
         return None
     try:
         server = LauncherServer()
@@ -54,23 +56,3 @@ def _has_launcher(launch: Launch, env: Mapping[str, str]) -> bool:
     named = {**(configured(options, env) if env.get("SPARK_HOME") else {}), **options.confs}
     words = (*launch.argv[:at], options.value("--driver-java-options") or "")
     return any(conf in named or any(f"-D{conf}=" in word for word in words) for conf in _CONFS)
-
-
-def _switched_on(env: Mapping[str, str], settings: Mapping[str, str]) -> bool:
-    found = setting("launcher", env, settings)
-    if found is None:
-        return True
-    text, where = found
-    if text.lower() not in _SWITCH:
-        raise UsageError(f"{where}: {text!r} is neither on nor off.")
-    return _SWITCH[text.lower()]
-
-
-def _seconds(name: str, env: Mapping[str, str], settings: Mapping[str, str], default: float) -> float:
-    found = setting(name, env, settings)
-    if found is None:
-        return default
-    try:
-        return duration(found[0])
-    except UsageError as error:
-        raise UsageError(f"{found[1]}: {error}") from error

@@ -33,7 +33,10 @@ class PythonDriver:
         return self._pidfd
 
     def exit_code(self) -> int | None:
-        """How it ended, 128+n for a signal, as its JVM counts; None where the kernel doesn't keep that."""
+        """How it ended, 128+n for a signal, as its JVM counts.
+
+        None until it was reaped, and where the kernel doesn't keep it.
+        """
         answer = bytearray(struct.pack("=Q", _EXIT).ljust(_SIZE, b"\0"))
         try:
             fcntl.ioctl(self._pidfd, _GET_INFO, answer)

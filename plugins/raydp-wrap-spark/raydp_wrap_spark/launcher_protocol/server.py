@@ -18,12 +18,16 @@ from raydp_wrap_spark.launcher_protocol.peer import belongs_to
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import Self
+
     from raydp_wrap_spark.launcher_protocol.messages import Message
 
 __all__ = ["Disconnected", "LauncherServer"]
 
 _HELLO_WITHIN: Final = 10.0
 _PENDING: Final = 8
+# A driver that finds it full would hang.
+_BACKLOG: Final = 128
 _PORT_TRIES: Final = 8
 _PROBE_WITHIN: Final = 0.5
 _V4, _V6 = "127.0.0.1", "::1"
@@ -58,6 +62,12 @@ class LauncherServer:
         self._epoll = select.epoll()
         for listener in self._listeners:
             self._epoll.register(listener, select.EPOLLIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def listeners(self) -> tuple[int, ...]:
@@ -199,7 +209,7 @@ def _listener(family: socket.AddressFamily, address: str, port: int) -> socket.s
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((address, port))
-        listener.listen(2 * _PENDING)
+        listener.listen(_BACKLOG)
         listener.settimeout(0)
     except OSError:
         listener.close()

@@ -36,8 +36,10 @@ class LauncherWatch(Watch):
 
     ``stop_timeout`` is what a driver that was asked to stop is left before the signal, ``exit_timeout`` what a JVM is
     left whose application is done (0: for ever). Seconds. What is saved says ``state`` (the last SparkContext's),
-    ``at`` (when), and ``hang`` once a JVM was found to be done.
+    ``at`` (when), ``hang`` once a JVM was found to be done, and ``cluster``, which whoever makes it may set.
     """
+
+    cluster: Mapping[str, Any] | None = None
 
     def __init__(self, launch: Launch, server: LauncherServer, *, stop_timeout: float, exit_timeout: float) -> None:
         env = dict(os.environ if launch.env is None else launch.env)
@@ -110,7 +112,8 @@ class LauncherWatch(Watch):
         """State, when, and what was found of a JVM that hangs."""
         hang = self._hang.facts() if self._hang is not None else None
         state = self._state.value if self._state is not None else None
-        return {"kind": KIND, "spark": self._spark, "state": state, "at": self._at, "hang": hang}
+        known = {"kind": KIND, "spark": self._spark, "state": state, "at": self._at, "hang": hang}
+        return known if self.cluster is None else {**known, "cluster": self.cluster}
 
     def close(self) -> None:
         """Let go of everything; the driver runs on."""

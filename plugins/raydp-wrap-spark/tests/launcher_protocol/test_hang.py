@@ -1,0 +1,185 @@
+"""The hang guard on real JVMs that live on: what it says, when, and that it leaves the others alone."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from raydp_wrap_spark.launcher_protocol.hang import HangGuard
+from raydp_wrap_spark.launcher_protocol.python_driver import find_driver_of
+
+WITHIN = 30.0
+KEPT = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
+
+
+@contextmanager
+def jvm(classes, *arguments, flags=()):
+    """A running program Hanging, which has come to its end or its hang; its pidfd comes with it."""
+    command = ["java", "-XX:TieredStopAtLevel=1", *flags, "-cp", str(classes), "Hanging", *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            assert process.stdout.readline() == b"up\n", process.stderr.read().decode()
+            yield process, pidfd
+        finally:
+            process.kill()
+            os.close(pidfd)
+
+
+def said(guard, stop=lambda: False):
+    """What the guard says, or "" where it has nothing left to wait for, or STOP says so."""
+    until = time.monotonic() + WITHIN
+    while not stop():
+        over = guard.step(time.monotonic())
+        deadline, sources = guard.deadline(), guard.sources()
+        if over or (deadline is None and not sources):
+            return over
+        now = time.monotonic()
+        assert now < until, "the guard does not come to an end"
+        select.select(list(sources), [], [], max(0.0, min(until, deadline or until) - now))
+    return ""
+
+
+@pytest.mark.requirement("hang-2", "hang-4")
+@pytest.mark.parametrize(
+    ("how", "clause", "main", "printed"),
+    [
+        ("returns", "was kept alive by the non-daemon threads 'pool-1-thread-1'", "ended", False),
+        ("throws", "was kept alive by the non-daemon threads 'pool-1-thread-1'", "ended", True),
+        ("exits", "has called System.exit, and a shutdown hook has not ended", "exiting", None),
+    ],
+)
+def test_an_application_that_is_done(hanging, how, clause, main, printed):
+    with jvm(hanging, how) as (process, pidfd):
+        if how == "throws":
+            assert b"IllegalStateException" in process.stderr.readline()
+        guard = HangGuard(process.pid, pidfd, 0.4)
+        began = time.monotonic()
+        guard.begin(None, began)
+        assert clause in said(guard)
+        # Counted from when it was seen to be done.
+        assert time.monotonic() - began >= 0.6
+        assert process.poll() is None
+        facts = {"main": main, "python": False, "python_exit_code": None, "printed_exception": printed}
+        assert guard.facts() == facts
+        guard.cease()
+        assert guard.facts() == facts
+        assert guard.step(time.monotonic() + 1000) == ""
+        guard.close()
+        process.kill()
+        assert process.stdout.read() == b"", "SIGQUIT made it print"
+    assert not os.path.exists(f"/tmp/.attach_pid{process.pid}")
+
+
+@pytest.mark.requirement("hang-1")
+def test_a_main_that_works_on_is_left_alone(hanging):
+    with jvm(hanging, "works") as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        looks = []
+
+        def asked_often():
+            if guard.deadline() not in looks:
+                looks.append(guard.deadline())
+            return len(looks) > 12
+
+        guard.begin(None, time.monotonic())
+        assert said(guard, asked_often) == ""
+        assert guard.facts() is None
+        # It looks less and less often.
+        assert looks[-1] - time.monotonic() > 0.02
+        guard.close()
+
+
+@pytest.mark.requirement("hang-1", "hang-2")
+@pytest.mark.parametrize(
+    ("ending", "clause", "main", "code"),
+    [
+        ("exit 0", "was kept alive by the non-daemon threads 'pool-1-thread-1'", "ended", 0),
+        ("exit 3", "has called System.exit, and a shutdown hook has not ended", "exiting", 3),
+    ],
+)
+def test_a_python_driver_is_waited_for(hanging, ending, clause, main, code):
+    with jvm(hanging, "python", f"read line; {ending}") as (process, pidfd):
+        python = find_driver_of(process.pid)
+        guard = HangGuard(process.pid, pidfd, 0.2)
+        guard.begin(python, time.monotonic())
+        # However long it takes, and without looking again and again.
+        assert guard.deadline() is None
+        assert guard.step(time.monotonic() + 1000) == ""
+        process.stdin.close()
+        assert clause in said(guard)
+        assert guard.facts() == {
+            "main": main,
+            "python": True,
+            "python_exit_code": code if KEPT else None,
+            "printed_exception": None,
+        }
+        guard.close()
+        python.close()
+
+
+@pytest.mark.requirement("hang-3")
+@pytest.mark.parametrize("flag", ["-XX:+DisableAttachMechanism", "-XX:-UsePerfData"])
+def test_a_jvm_that_can_not_be_asked_gets_no_signal_and_is_left_alone(hanging, flag):
+    with jvm(hanging, "returns", flags=[flag]) as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        guard.begin(None, time.monotonic())
+        assert said(guard) == ""
+        assert guard.facts() is None
+        process.kill()
+        assert process.stdout.read() == b""
+
+
+@pytest.mark.requirement("hang-3")
+def test_a_jvm_without_signals_survives_the_question(hanging):
+    """To it a SIGQUIT would be the end; it can be asked all the same."""
+    with jvm(hanging, "returns", flags=["-Xrs"]) as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        guard.begin(None, time.monotonic())
+        assert "pool-1-thread-1" in said(guard)
+        assert process.poll() is None
+        guard.close()
+
+
+@pytest.mark.requirement("hang-3")
+@pytest.mark.skipif(not KEPT, reason="needs a kernel that keeps the exit code of a process that others reaped")
+def test_a_python_drivers_code_is_enough(hanging):
+    with jvm(hanging, "python", "read line; exit 0", flags=["-XX:+DisableAttachMechanism"]) as (process, pidfd):
+        python = find_driver_of(process.pid)
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        guard.begin(python, time.monotonic())
+        process.stdin.close()
+        assert said(guard) == "the application has ended, and its JVM has not"
+        assert guard.facts()["python_exit_code"] == 0
+        guard.close()
+        python.close()
+
+
+@pytest.mark.requirement("hang-1")
+def test_another_spark_context_starts_it_anew(hanging):
+    with jvm(hanging, "returns") as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        guard.begin(None, time.monotonic())
+        guard.cease()
+        assert (guard.deadline(), guard.sources()) == (None, {})
+        assert guard.step(time.monotonic() + 1000) == ""
+        guard.begin(None, time.monotonic())
+        assert "pool-1-thread-1" in said(guard)
+        guard.close()
+
+
+@pytest.mark.requirement("hang-3")
+def test_a_process_that_is_no_jvm_is_left_alone():
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        pidfd = os.pidfd_open(process.pid)
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        guard.begin(None, time.monotonic())
+        assert said(guard) == ""
+        assert process.poll() is None
+        process.kill()
+        os.close(pidfd)

@@ -1,0 +1,54 @@
+"""The Python process that a JVM made its driver."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from raydp_wrap_spark.launcher_protocol.python_driver import find_driver_of
+
+# A parent with two children; the second is its driver. It says their pids, and reaps them as they end.
+PARENT = """
+import os, subprocess, sys
+other = subprocess.Popen(["sleep", "1000"])
+driver = subprocess.Popen(["sh", "-c", "read line; " + sys.argv[1]], stdin=0, env={**os.environ, "PYSPARK_GATEWAY_PORT": "1"})
+print("up", flush=True)
+driver.wait()
+other.kill()
+other.wait()
+print("reaped", flush=True)
+"""
+
+
+def parent(ending):
+    return subprocess.Popen([sys.executable, "-c", PARENT, ending], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+@pytest.mark.requirement("hang-1")
+@pytest.mark.parametrize(("ending", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 128 + signal.SIGKILL)])
+def test_it_is_found_and_its_code_is_known_where_the_kernel_keeps_it(ending, code):
+    with parent(ending) as process:
+        assert process.stdout.readline() == b"up\n"
+        driver = find_driver_of(process.pid)
+        try:
+            assert not select.select([driver], [], [], 0)[0]
+            process.stdin.close()
+            assert select.select([driver], [], [], 10)[0]
+            assert process.stdout.readline() == b"reaped\n"
+            kept = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
+            assert driver.exit_code() == (code if kept else None)
+        finally:
+            driver.close()
+
+
+def test_a_jvm_without_one_has_none():
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        assert find_driver_of(os.getpid()) is None
+        assert find_driver_of(process.pid) is None
+        process.kill()
+    assert find_driver_of(process.pid) is None
