@@ -40,7 +40,7 @@ def test_one_that_was_closed_tells_nothing_and_leaves_nothing():
         watch.close()
         assert watch.death() is None
         child.stdin.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # an earlier test may have left garbage
     assert "raydp-wrap-jvm" not in {thread.name for thread in threading.enumerate()}
 
 
