@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import RaydpWrapError
-from raydp_wrap.model import Outcome, Reason, TerminalState
+from raydp_wrap.model import Evidence, Outcome, Rank, Reason, TerminalState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,9 +104,13 @@ def diagnose(outcome: Outcome) -> None:
         return
     reason = f" ({outcome.reason.value})" if outcome.reason is not None else ""
     lines = [f"{outcome.state.value}{reason}: {_first_line(outcome)}"]
-    lines += [f"{one.source}: {one.observation}" for one in outcome.evidence if one.source not in _TOLD]
+    lines += [f"{one.source}: {one.observation}" for one in outcome.evidence if _is_news(one)]
     for line in lines[:_MOST_LINES]:
         say(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…")
+
+
+def _is_news(piece: Evidence) -> bool:
+    return piece.source not in _TOLD and (piece.rank, piece.state) != (Rank.LAUNCHER, TerminalState.UNKNOWN)
 
 
 def _was_heeded(outcome: Outcome) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import click
-    from raydp_wrap.model import Launch
+    from raydp_wrap.model import Evidence, ExitRecord, Launch, Submission
+    from raydp_wrap.watch import Watch
 
 
 @hookimpl
@@ -25,6 +26,30 @@ def raydp_wrap_build_launch(tool: str, argv: Sequence[str], env: Mapping[str, st
 
         return raydp_submit(argv, env)
     return None
+
+
+@hookimpl
+def raydp_wrap_watch(submission: Submission, launch: Launch) -> Watch | None:
+    """Listen to a Spark driver, or to who submits it to a cluster."""
+    from raydp_wrap_spark.watching import watch  # noqa: PLC0415 - the same
+
+    return watch(submission, launch)
+
+
+@hookimpl
+def raydp_wrap_stop_remote(submission: Submission, record: ExitRecord | None, saved: Mapping[str, Any]) -> None:
+    """End the cluster's driver of a job that was stopped."""
+    from raydp_wrap_spark.judging import stop_remote  # noqa: PLC0415 - the same
+
+    stop_remote(submission, record, saved)
+
+
+@hookimpl
+def raydp_wrap_evidence(submission: Submission, record: ExitRecord, saved: Mapping[str, Any]) -> Iterable[Evidence]:
+    """Say what the driver's launcher connection, its cluster and Spark's exit codes tell."""
+    from raydp_wrap_spark.judging import evidence  # noqa: PLC0415 - the same
+
+    return evidence(submission, record, saved)
 
 
 @hookimpl

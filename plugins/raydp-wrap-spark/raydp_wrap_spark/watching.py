@@ -1,0 +1,34 @@
+"""Who accompanies an attempt: what listens to its driver, or to who submits it to a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raydp_wrap_spark.cluster import describe
+from raydp_wrap_spark.cluster.watch import cluster_watch
+from raydp_wrap_spark.launcher import MAIN_CLASS
+from raydp_wrap_spark.launcher_protocol.making import launcher_watch
+
+if TYPE_CHECKING:
+    from raydp_wrap.model import Launch, Submission
+    from raydp_wrap.watch import Watch
+
+__all__ = ["watch"]
+
+
+def watch(submission: Submission, launch: Launch) -> Watch | None:
+    """The watch over LAUNCH; None where it is no Spark application, or nothing can be learnt of it.
+
+    Raises:
+        UsageError: a setting is wrong.
+
+    """
+    if MAIN_CLASS not in launch.argv:
+        return None
+    submitted = cluster_watch(submission, launch)
+    if submitted is not None:
+        return submitted
+    driver = launcher_watch(submission, launch)
+    if driver is not None:
+        driver.cluster = describe(launch)
+    return driver
