@@ -71,8 +71,9 @@ def limits() -> dict[str, float]:
     """The limits that the documentation names, by what the code has."""
     from raydp_wrap.plugins import calls, hooks, registry  # noqa: PLC0415 - only here
 
-    five = dict.fromkeys(("edit_launch", "evidence", "sinks", "backends", "commands"), calls.LIMIT)
-    others = {"build_launch": hooks.BUILD_LIMIT, "event": hooks.EVENT_LIMIT, "checks": hooks.CHECKS_LIMIT}
+    five = dict.fromkeys(("edit_launch", "watch", "evidence", "sinks", "backends", "commands"), calls.LIMIT)
+    others = {"build_launch": hooks.BUILD_LIMIT, "stop_remote": hooks.STOP_LIMIT, "event": hooks.EVENT_LIMIT}
+    others["checks"] = hooks.CHECKS_LIMIT
     assert registry.IMPORT_LIMIT == 10, "the section on entry points says ten seconds"
     return {f"raydp_wrap_{name}": limit for name, limit in (five | others).items()}
 

@@ -11,8 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raydp_wrap.model import Cause, Exit, ExitRecord, Outcome, Reason, Rung, Stop, Submission, TerminalState, Usage
-from raydp_wrap.outcome import exit_status, from_record, never_started, signal_name, to_dict
+from raydp_wrap.model import (
+    Cause,
+    Evidence,
+    Exit,
+    ExitRecord,
+    Outcome,
+    Rank,
+    Reason,
+    Rung,
+    Stop,
+    Submission,
+    TerminalState,
+    Usage,
+)
+from raydp_wrap.outcome import exit_status, from_record, is_cut_short, never_started, signal_name, to_dict
 
 FINISHED, FAILED, KILLED = TerminalState.FINISHED, TerminalState.FAILED, TerminalState.KILLED
 TERM, INT, KILL, SEGV, HUP, USR1 = (
@@ -183,6 +196,90 @@ def test_a_signal_that_was_passed_on(
 def test_out_of_memory_only_on_evidence(driver: Exit, oom: int | None, reason: Reason) -> None:
     outcome = decided(driver, oom=oom)
     assert (outcome.state, outcome.reason) == (FAILED, reason)
+
+
+FORCED = Stop(signal=TERM, pid=7, uid=1000, at=1.0, label="the driver was done 60 s ago")
+BY_A_REQUEST = {Cause.REQUEST, Cause.SIGNAL, Cause.OWNER_DIED, Cause.ACTIVE_DEADLINE, Cause.START_DEADLINE}
+
+
+def on_the_cluster(state: TerminalState, code: int | None) -> Evidence:
+    return Evidence("cluster", f"the cluster has it {state.value}", Rank.CLUSTER, 1.0, state, code)
+
+
+@pytest.mark.requirement("exit-forced")
+@pytest.mark.parametrize(
+    ("end", "code", "status"),
+    [(ended_by(TERM), None, 143), (ended_by(KILL), None, 137), (exited(0), 1, 1), (exited(143), 143, 143)],
+)
+def test_a_forced_end_alone_is_a_failure(end: Exit, code: int | None, status: int) -> None:
+    outcome = decided(end, Cause.EXIT_FORCED, stop=FORCED)
+    assert (outcome.state, outcome.reason, outcome.exit_code) == (FAILED, Reason.EXIT_FORCED, code)
+    assert exit_status(outcome) == status
+    assert "ExitForced" in outcome.diagnostics
+    assert "the driver was done 60 s ago" in outcome.diagnostics
+    assert "stop was asked for" not in outcome.diagnostics
+
+
+@pytest.mark.requirement("exit-forced", "outcome-1.2")
+@pytest.mark.parametrize("end", [ended_by(TERM), ended_by(KILL), exited(0), exited(143)])
+@pytest.mark.parametrize(
+    ("truth", "code", "reason", "status"),
+    [
+        (FINISHED, 0, None, 0),
+        (FINISHED, None, None, 0),
+        (FAILED, 3, Reason.APP_FAILED, 3),
+        (KILLED, 143, Reason.STOP_REQUESTED, 143),
+    ],
+)
+def test_of_a_forced_end_the_cluster_tells_how_it_ended(
+    end: Exit, truth: TerminalState, code: int | None, reason: Reason | None, status: int
+) -> None:
+    more = [on_the_cluster(truth, code)]
+    outcome = from_record(record(end, Cause.EXIT_FORCED, stop=FORCED), WHAT, more=more)
+    assert (outcome.state, outcome.reason, exit_status(outcome)) == (truth, reason, status)
+    if truth is FINISHED:
+        assert outcome.exit_code == 0
+    assert outcome.diagnostics.count("ExitForced") == 1
+
+
+@pytest.mark.requirement("exit-forced", "outcome-1.5")
+def test_a_launcher_alone_does_not_make_a_forced_end_a_success() -> None:
+    said = Evidence("spark launcher", "said FINISHED", Rank.LAUNCHER, 1.0, FINISHED)
+    outcome = from_record(record(ended_by(TERM), Cause.EXIT_FORCED, stop=FORCED), WHAT, more=[said])
+    assert (outcome.state, outcome.reason) == (FAILED, Reason.EXIT_FORCED)
+
+
+@pytest.mark.requirement("exit-forced", "outcome-1.5")
+def test_a_stop_beats_the_cluster_and_the_driver_s_own_end() -> None:
+    more = [on_the_cluster(FINISHED, 0)]
+    outcome = from_record(record(exited(0), Cause.REQUEST, stop=STOP), WHAT, more=more)
+    assert (outcome.state, outcome.reason) == (KILLED, Reason.STOP_REQUESTED)
+
+
+@pytest.mark.requirement("exit-forced")
+def test_a_forced_end_is_not_put_on_a_signal_that_came_before() -> None:
+    """A shell survives a Ctrl-C; that INT is also what ends it when its end is forced makes that no kill."""
+    outcome = decided(ended_by(INT), Cause.EXIT_FORCED, stop=FORCED, received=(INT,))
+    assert (outcome.state, outcome.reason) == (FAILED, Reason.EXIT_FORCED)
+
+
+@pytest.mark.requirement("hook-stop-remote")
+@pytest.mark.parametrize("cause", Cause)
+@pytest.mark.parametrize("end", [*ENDS, "HUP", "exit 129"])
+@pytest.mark.parametrize("asked", [None, STOP])
+@pytest.mark.parametrize("passed_on", [(), (HUP,)])
+def test_what_is_cut_short(cause: Cause, end: str, asked: Stop | None, passed_on: tuple[int, ...]) -> None:
+    driver = {**ENDS, "HUP": ended_by(HUP), "exit 129": exited(129)}[end]
+    found = dataclasses.replace(record(driver, cause, stop=asked), passed_on=passed_on)
+    lost = driver is None or (cause in (Cause.GUARD_LOST, Cause.GUARD_ERROR) and driver.signal is not None)
+    by_a_signal = bool(passed_on) and end in ("HUP", "exit 129") and cause is not Cause.EXIT_FORCED
+    stopped = cause in BY_A_REQUEST or (cause is Cause.GUARD_LOST and asked is not None)
+    assert is_cut_short(found) == (stopped or lost or by_a_signal)
+    if not is_cut_short(found):
+        # Nobody is told of a kill then, nor that a running job was lost.
+        outcome = from_record(found, WHAT)
+        assert outcome.state is not KILLED
+        assert outcome.reason not in (Reason.JOB_LOST, Reason.DEADLINE_EXCEEDED, Reason.START_TIMEOUT)
 
 
 def test_a_core_dump_and_the_last_rung_are_told() -> None:
