@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from spark_sides import Pair  # found by the line above
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory):
+    """The Java application, compiled."""
+    where = tmp_path_factory.mktemp("classes")
+    sources = (Path(__file__).parents[1] / "programs" / "java").glob("*.java")
+    subprocess.run(["javac", "-d", where, *sources], check=True)
+    subprocess.run(["jar", "--create", "--file", where / "app.jar", "-C", where, "."], check=True)
+    return where / "app.jar"
+
+
+@pytest.fixture(scope="session")
+def shims(tmp_path_factory):
+    from raydp_wrap_spark.shim import install  # noqa: PLC0415 - only where there is a Spark
+
+    where = tmp_path_factory.mktemp("shims")
+    install(where)
+    return where
+
+
+@pytest.fixture
+def pair(tmp_path, classes, shims):
+    """The stock spark-submit and ours, each in a directory of its own, with nothing of Spark's in the environment."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
+    env = {**kept, "PATH": f"{BIN}:{kept['PATH']}", "SPARK_LOCAL_IP": "127.0.0.1", "HOME": str(tmp_path)}
+    env["RAYDP_WRAP_HOME"] = str(tmp_path / "home")
+    with Pair(tmp_path, env, stock=BIN / "spark-submit", ours=shims / "spark-submit", jar=classes) as made:
+        yield made
