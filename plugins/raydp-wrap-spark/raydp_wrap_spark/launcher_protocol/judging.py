@@ -22,6 +22,7 @@ _STATES = {
 }
 _UNKNOWN = (TerminalState.UNKNOWN, None)
 _SOURCE = "JVM"
+_KILLED_CODE = 143
 
 
 def evidence(
@@ -41,7 +42,8 @@ def evidence(
     # The JVM's own exit with 0, had it come to that, would have been downgraded just so.
     if found.state is TerminalState.FINISHED and state is not TerminalState.UNKNOWN:
         text = f"{found.observation}, but the driver's last word to its launcher was {saved['state']}"
-        found = replace(found, observation=text, state=state, exit_code=None, reason=reason)
+        code = _KILLED_CODE if state is TerminalState.KILLED else 1
+        found = replace(found, observation=text, state=state, exit_code=code, reason=reason)
     yield found
 
 

@@ -95,7 +95,11 @@ class Driver(Speaker):
         super().__init__()
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(10)
-        self.socket.connect(("127.0.0.1" if family == socket.AF_INET else "::1", port))
+        try:
+            self.socket.connect(("127.0.0.1" if family == socket.AF_INET else "::1", port))
+        except OSError:
+            self.socket.close()
+            raise
 
     def send(self, *message):
         self.socket.sendall(self.say(*message))

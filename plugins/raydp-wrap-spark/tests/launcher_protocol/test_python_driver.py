@@ -16,7 +16,8 @@ from raydp_wrap_spark.launcher_protocol.python_driver import find_driver_of
 PARENT = """
 import os, subprocess, sys
 other = subprocess.Popen(["sleep", "1000"])
-driver = subprocess.Popen(["sh", "-c", "read line; " + sys.argv[1]], stdin=0, env={**os.environ, "PYSPARK_GATEWAY_PORT": "1"})
+env = {**os.environ, "PYSPARK_GATEWAY_PORT": "1"}
+driver = subprocess.Popen(["sh", "-c", "read line; " + sys.argv[1]], stdin=0, env=env)
 print("up", flush=True)
 driver.wait()
 other.kill()

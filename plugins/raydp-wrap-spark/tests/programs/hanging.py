@@ -1,4 +1,4 @@
-"""An application that stops its SparkContext, works on for so many seconds, and leaves the JVM a thread that keeps it."""
+"""An application that stops its SparkContext, works on for some seconds, and leaves the JVM a thread that keeps it."""
 
 from __future__ import annotations
 
