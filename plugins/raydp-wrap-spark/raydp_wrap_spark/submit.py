@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from raydp_wrap.model import Launch
 
 from raydp_wrap_spark.environment import spark_environment
+from raydp_wrap_spark.faststart import equip
 from raydp_wrap_spark.java import find_java, without_missing_module
 from raydp_wrap_spark.launcher import MAIN_CLASS, build_command
 from raydp_wrap_spark.options import Options
@@ -35,6 +36,7 @@ def launch_in(env: Mapping[str, str], argv: Sequence[str]) -> Launch:
     options = command.index(MAIN_CLASS) if MAIN_CLASS in command else len(command)
     command = without_missing_module(command[:options]) + command[options:]
     settings = wrapper_settings(Options(argv), env)
+    command = equip(command, MAIN_CLASS, env, settings)
     return Launch(tuple(command), executable=command[0], env=env, settings=settings)
 
 
