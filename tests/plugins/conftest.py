@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
-from raydp_wrap.plugins import calls, discovery
+from programs.installed import own_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,17 +14,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory on sys.path. What is imported from it is forgotten afterwards."""
-    site = tmp_path / "site"
-    site.mkdir()
-    # The spark plugin may be installed where the tests run, and a developer may have others.
-    others = {entry.name for entry in discovery.find()[0]}
-    monkeypatch.setenv("RAYDP_WRAP_PLUGINS", ",".join(f"-{name}" for name in sorted(others)))
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setattr(calls, "_registry", None)
-    importlib.invalidate_caches()
-    before = set(sys.modules)
-    yield site
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(site)):
-            del sys.modules[name]
+    with own_site(tmp_path, monkeypatch) as site:
+        yield site
