@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from ray_head import ray_head
+from raydp_installed import BIN, IS_THERE, MISSING
 
 
 @pytest.fixture
@@ -47,3 +54,18 @@ def ray_env(site, tmp_path, java_home):
     """An environment in which ``python3`` has them, and nothing else of theirs is set but the node's address."""
     assert site.is_dir()
     return {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "JAVA_HOME": str(java_home), "RAY_DRIVER_NODE_IP": "192.0.2.7"}
+
+
+@pytest.fixture(scope="session")
+def raydp_environment():
+    """The programs of the environment with RayDP. Where there is none, that is said, and in CI it is a failure."""
+    if not IS_THERE:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
+    return BIN
+
+
+@pytest.fixture(scope="session")
+def head(raydp_environment):
+    """The one Ray node of all tests."""
+    with ray_head(raydp_environment) as node:
+        yield node
