@@ -8,12 +8,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from programs.installed import hook, own_site, plugin
 
 from raydp_wrap import deliver
 from raydp_wrap.model import Submission
 from raydp_wrap.outcome import never_started
 from raydp_wrap.runs import Run
 from raydp_wrap.store import Store
+from raydp_wrap.watching import keep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +65,32 @@ def test_it_reports_from_the_record_and_removes_the_run(
     assert (told["submission_id"], told["name"]) == ("job-1", "nightly")
     # The driver exited with 0 when it was asked to end: no success for all that.
     assert (told["state"], told["reason"], told["exit_code"]) == ("KILLED", "OwnerDied", 143)
+    assert not run.directory.exists()
+
+
+@pytest.mark.requirement("hook-stop-remote", "watch-saved")
+@pytest.mark.parametrize(
+    ("changes", "state", "asked"),
+    [
+        ({}, "KILLED", ["stop_remote {'driver': 7}", "evidence {'driver': 7}"]),
+        ({"cause": 0}, "FINISHED", ["evidence {'driver': 7}"]),
+        ({"cause": 0, "code": 3}, "FAILED", ["evidence {'driver': 7}"]),
+    ],
+)
+def test_what_runs_elsewhere_is_ended_before_evidence_is_asked_for(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int], state: str, asked: list[str]
+) -> None:
+    log = tmp_path / "log"
+    with own_site(tmp_path, monkeypatch) as site:
+        for name in ("stop_remote", "evidence"):
+            body = f"with open({str(log)!r}, 'a') as file:\n    print('{name}', saved, file=file)"
+            plugin(site, name, hook(f"{name}(saved)", body))
+        saved = {"driver": 7}
+        assert keep(run.directory, {"stop_remote": saved, "evidence": saved})
+        given(run, monkeypatch, tmp_path / "report", json.dumps({**RECORD, **changes}).encode())
+        deliver.main(str(run.directory))
+    assert json.loads((tmp_path / "report").read_text())["state"] == state
+    assert log.read_text().splitlines() == asked
     assert not run.directory.exists()
 
 

@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from programs.facts import environment
+from programs.installed import hook, own_site, plugin
 from test_deliver import RECORD
 
 from raydp_wrap import plugins
@@ -20,6 +22,7 @@ from raydp_wrap.repair import repair
 from raydp_wrap.reporter.kept import keep
 from raydp_wrap.runs import Run
 from raydp_wrap.store import Store
+from raydp_wrap.watching import keep as keep_saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,6 +214,105 @@ def test_one_that_can_t_be_judged_keeps_no_other_waiting(
     (outcome,) = repair(store, home, said.append)
     assert outcome.submission_id == "job-2"
     assert said == ['job-1 could not be decided: OverflowError("a plugin\'s")']
+
+
+REMOTE = hook(
+    "stop_remote(submission, record, saved)",
+    "import threading\nthreading.asked.append(('stop', submission.submission_id, record and record.cause.name, saved))",
+) + hook("evidence(record, saved)", "import threading\nthreading.asked.append(('evidence', record.cause.name, saved))")
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[object, ...]]]:
+    """What a plugin called "remote" is asked, in order."""
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(threading, "asked", asked, raising=False)
+    with own_site(tmp_path, monkeypatch) as site:
+        plugin(site, "remote", REMOTE)
+        yield asked
+
+
+@pytest.mark.requirement("hook-stop-remote", "watch-saved")
+def test_what_a_lost_job_left_elsewhere_is_ended(store: Store, home: Path, asked: list[tuple[object, ...]]) -> None:
+    run = submitted(store, home)
+    assert keep_saved(run.directory, {"remote": {"driver": 7}, "other": {}})
+    for _ in range(2):
+        repair(store, home, print)
+    assert asked == [("stop", "job-1", None, {"driver": 7})]
+    assert list(Run.all(home)) == []
+
+
+@pytest.mark.requirement("hook-stop-remote", "watch-saved")
+@pytest.mark.parametrize("data", [b"", b'{"remote": {"driv', b'{"remote": 7}', b"\0" * 30])
+def test_what_a_power_cut_left_of_it_is_ignored(
+    store: Store, home: Path, asked: list[tuple[object, ...]], data: bytes
+) -> None:
+    run = submitted(store, home)
+    (run.directory / "watches.json").write_bytes(data)
+    (run.directory / "watches.json.tmp").write_bytes(b'{"remote": {"driver": 7}}')
+    (outcome,) = repair(store, home, print)
+    assert outcome.reason is Reason.JOB_LOST
+    assert asked == [("stop", "job-1", None, {})]
+    assert list(Run.all(home)) == []
+
+
+@pytest.mark.requirement("hook-stop-remote")
+def test_where_the_directory_is_gone_nothing_is_known(
+    store: Store, home: Path, asked: list[tuple[object, ...]]
+) -> None:
+    submitted(store, home).remove()
+    repair(store, home, print)
+    assert asked == [("stop", "job-1", None, {})]
+
+
+@pytest.mark.requirement("hook-stop-remote", "watch-saved")
+@pytest.mark.parametrize(
+    ("changes", "stopped"),
+    [
+        ({"code": 0}, False),
+        ({"code": 9}, False),
+        ({"code": -1, "signal": 15, "cause": 7}, False),
+        ({"code": 0, "cause": 3}, True),
+        ({"code": 0, "cause": 1}, True),
+        ({"code": 0, "cause": 4}, True),
+        ({"driver_waited": 0, "cause": 6}, True),
+    ],
+)
+def test_by_the_guard_s_record_only_what_was_cut_short_is_ended_elsewhere(
+    store: Store,
+    home: Path,
+    asked: list[tuple[object, ...]],
+    changes: dict[str, int],
+    stopped: bool,  # noqa: FBT001 - a table
+) -> None:
+    run = submitted(store, home, as_bytes(**changes))
+    assert keep_saved(run.directory, {"remote": {"driver": 7}})
+    repair(store, home, print)
+    assert [one[0] for one in asked] == (["stop", "evidence"] if stopped else ["evidence"])
+    assert {str(one[-1]) for one in asked} == {"{'driver': 7}"}
+
+
+@pytest.mark.requirement("hook-stop-remote", "store-2.4")
+def test_an_outcome_that_was_kept_is_asked_of_nobody(store: Store, home: Path, asked: list[tuple[object, ...]]) -> None:
+    run = submitted(store, home, as_bytes(cause=3))
+    submission = store.submission("job-1")
+    assert submission is not None
+    assert keep(run.directory, never_started("no", submission, at=2.0))
+    repair(store, home, print)
+    assert asked == []
+
+
+@pytest.mark.requirement("hook-stop-remote", "watch-contained")
+def test_a_plugin_that_fails_there_keeps_nothing_from_being_decided(
+    tmp_path: Path, store: Store, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(store, home)
+    with own_site(tmp_path, monkeypatch) as site:
+        plugin(site, "remote", hook("stop_remote()", "raise SystemExit('no')"))
+        said: list[str] = []
+        (outcome,) = repair(store, home, said.append)
+    assert outcome.reason is Reason.JOB_LOST
+    assert said == ["plugin 'remote' failed in raydp_wrap_stop_remote: SystemExit('no')"]
 
 
 @pytest.mark.requirement("fault-18")

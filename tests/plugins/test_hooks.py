@@ -34,6 +34,7 @@ LAUNCH = Launch(("true",), settings={"sinks": "x"})
 RECORD = ExitRecord("id", 1, 2, Exit(0), Cause.NONE, None, 0.0, 1.0, 1.0, Usage(), tree_empty=True)
 LAUNCHES = "from dataclasses import replace\nfrom raydp_wrap.model import Launch\n"
 PIECES = "from raydp_wrap.model import *\n"
+SAYS = hook("evidence(saved)", "return [Evidence('saved', str(saved))]")
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +187,13 @@ class TestEditLaunch:
             "return Launch(('a',), executable=b'x')",
             "return Launch(('a',), pass_fds=('x',))",
             "return Launch(('a',), pass_fds=(-1,))",
+            "return Launch(('a',), pass_fds=(10**6,))",
+            "return Launch(('a',), pass_fds=(2**40,))",
+            "return Launch(('a',), stdout=-1)",
+            "return Launch(('a',), stdout='x')",
+            "return Launch(('a',), stderr=True)",
+            "return Launch(('a',), stderr=10**6)",
+            "return Launch(('a',), stderr=2**40)",
             "return Launch(('a',), pass_fds=7)",
             "return Launch(('a',), settings='x')",
             "launch.argv = ()",
@@ -260,6 +268,50 @@ class TestEvidence:
         assert found == [Evidence("a", "b")] * kept + [Evidence("b", "b", state=TerminalState.FAILED)]
         assert len(told) == 1
         assert told[0].startswith("plugin 'a' ")
+
+
+class TestStopRemote:
+    """``raydp_wrap_stop_remote``: everybody is asked, each with what its own watch saved."""
+
+    @pytest.mark.requirement("hook-stop-remote", "watch-saved")
+    def test_each_is_given_what_its_own_watch_saved(self, site: Path, released: list[object]) -> None:
+        for name in ("a", "b", "c"):
+            body = f"import threading\nthreading.said.append(('{name}', submission.name, record, saved))"
+            plugin(site, name, hook("stop_remote(saved, record, submission)", body))
+        told: list[str] = []
+        saved = {"a": {"x": 1}, "c": {"z": [3]}, "gone": {"y": 2}}
+        plugins.stop_remote(SUBMISSION, None, told.append, saved=saved)
+        plugins.stop_remote(SUBMISSION, RECORD, told.append)
+        first = [("a", "name", None, {"x": 1}), ("b", "name", None, {}), ("c", "name", None, {"z": [3]})]
+        assert released == first + [(name, "name", RECORD, {}) for name in "abc"]
+        assert told == []
+
+    @pytest.mark.requirement("hook-stop-remote", "fault-35")
+    @pytest.mark.parametrize("body", FAULTS)
+    def test_a_fault_stops_nobody_else(self, site: Path, released: list[object], body: str) -> None:
+        plugin(site, "a", hook("stop_remote()", body))
+        plugin(site, "b", hook("stop_remote()", "import threading; threading.said.append('b')\nreturn 'no matter'"))
+        told: list[str] = []
+        plugins.stop_remote(SUBMISSION, RECORD, told.append, limit=0.5)
+        assert released == ["b"]
+        assert told == [f"plugin 'a' {FAULTS[body].format('stop_remote')}"]
+
+    @pytest.mark.requirement("hook-stop-remote", "watch-saved")
+    def test_one_that_spoils_what_it_is_given_spoils_it_for_nobody(self, site: Path) -> None:
+        plugin(site, "a", f"{hook('stop_remote(saved)', 'saved.clear()')}\n{PIECES}" + SAYS)
+        saved = {"a": {"x": 1}}
+        plugins.stop_remote(SUBMISSION, RECORD, saved=saved)
+        (found,) = plugins.evidence(SUBMISSION, RECORD, saved=saved)
+        assert found.observation == "{'x': 1}"
+        assert saved == {"a": {"x": 1}}
+
+
+@pytest.mark.requirement("hook-evidence", "watch-saved")
+def test_evidence_is_asked_for_with_what_the_watch_saved(site: Path) -> None:
+    plugin(site, "a", PIECES + SAYS)
+    plugin(site, "b", PIECES + SAYS)
+    found = plugins.evidence(SUBMISSION, RECORD, saved={"b": {"x": 1}})
+    assert [one.observation for one in found] == ["{}", "{'x': 1}"]
 
 
 @pytest.mark.requirement("hook-event")
