@@ -17,6 +17,7 @@ from programs.wrapping import reap_orphans, until
 
 from raydp_wrap.foreground import Policy, run
 from raydp_wrap.model import Launch, Outcome, Reason, TerminalState
+from raydp_wrap.plugins import watches
 from raydp_wrap.process import Guard
 from raydp_wrap.watching import keep, kept
 
@@ -115,6 +116,18 @@ def test_a_watch_that_raises_costs_the_job_nothing(job: Job) -> None:
     assert job.lines("close") == ["close"]
     (sentence,) = job.told
     assert "ValueError('enough')" in sentence
+
+
+@pytest.mark.requirement("watch-contained")
+def test_a_watch_that_is_readable_for_ever_does_not_keep_the_owner_busy(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches, "_MOST_A_SECOND", 20)  # so many are done on a slow machine, too
+    given_up = "until grep -q close $WATCH_LOG; do sleep 0.02; done"
+    assert job.run(f"echo save FINISHED >&2; sleep 0.1; echo gone >&2; {given_up}; exit 3").state is FINISHED
+    assert job.lines("ended", "close") == ["close"]
+    (sentence,) = job.told
+    assert "more than 20 times a second" in sentence
 
 
 @pytest.mark.requirement("watch-stop-order")

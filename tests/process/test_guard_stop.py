@@ -314,6 +314,31 @@ def test_a_driver_that_ends_within_the_delay_was_stopped() -> None:
     assert outcome.exit_code != 0
 
 
+def children_of(pid: int) -> set[int]:
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+@pytest.mark.requirement("stop-delay")
+def test_nobody_else_of_the_tree_is_asked_before_the_delay_is_over() -> None:
+    tells = f"exec {compiled('tells.c')}"
+    said = Ready()
+    script = f"({tells} deaf &); {tells} heeds"
+    with Guard.start(Launch(("/bin/sh", "-c", script)), stdout=said.write_end, grace=60, sweep_grace=0.05) as guard:
+        said.wait(b"ready\nready\n")
+        (orphan,) = until(lambda: children_of(guard.guard_pid) - {guard.pid}, "the guard has it")
+        guard.stop(delay=FAR)
+        told = guard.read()
+        assert told is not None
+        assert told.phase is Phase.STOPPING
+        assert guard.state() is Phase.STOPPING, "all that the stop brings about at once has been done"
+        os.kill(orphan, PROBE)
+        said.wait(b"%d\n" % PROBE)
+        assert b"\n%d\n" % signal.SIGTERM not in said._seen
+        guard.stop()
+        assert ends(guard.wait(30)) == HEEDED
+    said.close()
+
+
 @pytest.mark.requirement("stop-delay", "guard-2.2")
 def test_the_owner_s_death_ends_the_delay(open_folder: Path) -> None:
     tree = Tree(open_folder, "alone", "stay")

@@ -2,7 +2,8 @@
 
 ``app ID``, ``running``, ``asked``, ``over WHY`` are notices; ``save STATE [CODE]`` is kept, and evidence of a cluster's
 rank. $WATCH_LOG is where it logs to; $WATCH_STOP what it does about a stop: ``usr1`` sends that signal, ``kill`` kills
-the driver, else nothing, and then wants $WATCH_SECONDS. ``raise`` raises.
+the driver, else nothing, and then wants $WATCH_SECONDS. ``raise`` raises, and ``gone`` spoils
+the descriptor.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ class Watchful(Watch):
         word, _, rest = line.partition(" ")
         if word == "raise":
             raise ValueError(rest)
+        if word == "gone":
+            with open(os.devnull, "rb") as file:  # always readable, and nothing ever comes
+                os.dup2(file.fileno(), self.read_end)
         if word == "save":
             self.kept = {"said": rest}
         return {
