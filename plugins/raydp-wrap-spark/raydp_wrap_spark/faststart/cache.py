@@ -10,14 +10,13 @@ import shutil
 import stat
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydp_wrap.errors import UsageError
-from raydp_wrap.process import private_directory
+from raydp_wrap_spark.faststart.place import create, place, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 __all__ = ["Cache", "Entry"]
 
@@ -46,26 +45,18 @@ class Cache:
         self.directory = directory
 
     @classmethod
-    def of(cls, env: Mapping[str, str], name: str = "jvm") -> Cache:
-        """The cache NAME of the user whose environment is ENV; nothing is made yet.
+    def of(cls, env: Mapping[str, str]) -> Cache:
+        """The cache of the user whose environment is ENV; nothing is made yet.
 
         Raises:
             OSError, UsageError: there can't be one that is private.
 
         """
-        base = env.get("XDG_CACHE_HOME", "")
-        if not os.path.isabs(base):
-            base = os.path.join(env.get("HOME") or os.path.expanduser("~"), ".cache")
-        directory = Path(base, "raydp-wrap", name)
-        if not os.path.isabs(directory):
-            raise UsageError("nobody knows this user's home directory: set XDG_CACHE_HOME.")
-        # A JVM runs what is in an archive: nobody else may be able to put one there.
-        return cls(private_directory(directory) if os.path.lexists(directory) else directory)
+        return cls(place(env, "jvm"))
 
     def create(self) -> None:
         """Make the directory. Raises as :meth:`of`."""
-        private_directory(self.directory.parent)
-        private_directory(self.directory)
+        create(self.directory)
 
     @property
     def making(self) -> Path:
@@ -102,7 +93,7 @@ class Cache:
         found = archive.stat()
         noted = {**about, "size": found.st_size, "mtime": found.st_mtime_ns}
         archive.replace(self.path(key))
-        self._write(f"{key}{_ABOUT}", noted)
+        write(self.directory / f"{key}{_ABOUT}", noted)
         self._remove(f"{key}{_TRIED}")
 
     def drop(self, key: str) -> None:
@@ -145,7 +136,7 @@ class Cache:
     def note_try(self, key: str, why: str = "it did not finish", *, again: bool = True) -> None:
         """Note that making KEY begins, or (not AGAIN) why it failed. A success removes the note."""
         count = self._tried(key).get("count", 0) + again
-        self._write(f"{key}{_TRIED}", {"at": time.time(), "count": count, "why": why})
+        write(self.directory / f"{key}{_TRIED}", {"at": time.time(), "count": count, "why": why})
 
     def failures(self) -> Iterator[tuple[float, str]]:
         """When a making failed, and why; the last one first."""
@@ -178,16 +169,6 @@ class Cache:
             return [name.removesuffix(suffix) for name in os.listdir(self.directory) if name.endswith(suffix)]
         except OSError:
             return []
-
-    def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        temporary = self.directory / f".{name}.{os.getpid()}"
-        try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-                json.dump(value, file)
-            temporary.replace(self.directory / name)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def _remove(self, name: str) -> None:
         with contextlib.suppress(OSError):
