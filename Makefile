@@ -50,6 +50,7 @@ test: $(VENV)/spark.stamp
 
 test-slow: $(VENV)/spark.stamp
 	$(BIN)/python -m pip install --quiet --editable "$(SPARK)[java]"
+	-$(MAKE) --no-print-directory $(RAYDP)/raydp.stamp
 	$(PYTEST) -m slow tests $(SPARK)/tests
 
 test-all: test test-slow
