@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -41,3 +42,26 @@ def pair(tmp_path, classes, shims):
     env["RAYDP_WRAP_HOME"] = str(tmp_path / "home")
     with Pair(tmp_path, env, stock=BIN / "spark-submit", ours=shims / "spark-submit", jar=classes) as made:
         yield made
+
+
+@pytest.fixture
+def memory_limit():
+    """Make a cgroup with so many bytes of memory."""
+    made = []
+
+    def make(limit):
+        own = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+        v1 = Path("/sys/fs/cgroup/memory")
+        v2 = Path("/sys/fs/cgroup", next((line[3:].strip("/") for line in own if line.startswith("0::")), ""))
+        for parent, name in ((v1, "memory.limit_in_bytes"), (v2, "memory.max")):
+            where = parent / f"raydp-wrap-test-{os.getpid()}"
+            with contextlib.suppress(OSError):
+                where.mkdir()
+                made.append(where)
+                (where / name).write_text(str(limit))
+                return where
+        return pytest.skip("there is no cgroup to limit memory in")
+
+    yield make
+    for where in made:
+        where.rmdir()

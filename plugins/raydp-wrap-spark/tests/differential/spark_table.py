@@ -17,6 +17,7 @@ HUP, INT, QUIT, KILL, USR1, TERM = (
     signal.SIGUSR1,
     signal.SIGTERM,
 )
+ASKED = "a stop that somebody asks for by SIGINT is heeded: without a terminal nobody pressed Ctrl-C for another job"
 NO_SURVIVORS = "nothing survives: PySpark leaves its Python behind when the JVM is ended"
 
 
@@ -36,6 +37,7 @@ class Row:
     end: str
     stock: Seen
     ours: Seen
+    outcome: str
     why: str = ""
     signals: tuple[tuple[str, int], ...] = ()
     ignore: tuple[int, ...] = ()
@@ -47,50 +49,64 @@ class Row:
         return " ".join(filter(None, (self.app, self.end if self.end != "wait" else "", sent, kept)))
 
 
-def _same(app, end, status, **more):
-    return Row(app, end, Seen(status), Seen(status), **more)
+FAILED = "FAILED AppFailed"
+STOPPED = "KILLED StopRequested"
+ABANDONED = "KILLED OwnerDied"
 
 
-def _signal(app, target, number, status, **more):
-    return _same(app, "wait", status, signals=((target, number),), **more)
+def _same(app, end, status, outcome=FAILED, **more):
+    return Row(app, end, Seen(status), Seen(status), outcome, **more)
 
 
-def _orphan(target, number, status):
+def _signal(app, target, number, status, outcome=FAILED, **more):
+    return _same(app, "wait", status, outcome, signals=((target, number),), **more)
+
+
+def _orphan(target, number, status, outcome):
     survivor = Seen(status, frozenset({"python"}))
-    return Row("python", "wait", survivor, Seen(status), NO_SURVIVORS, ((target, number),))
+    return Row("python", "wait", survivor, Seen(status), outcome, NO_SURVIVORS, ((target, number),))
 
 
 ROWS = (
-    _same("python", "exit:0", 0),
+    _same("python", "exit:0", 0, "FINISHED"),
     _same("python", "exit:3", 3),
     _same("python", "raise", 1),
-    _same("java", "exit:0", 0),
-    _same("java", "return", 0),
+    _same("java", "exit:0", 0, "FINISHED"),
+    _same("java", "return", 0, "FINISHED"),
     *(_same("java", f"exit:{code}", code) for code in (3, 11, 50, 51, 52, 101, 124, 127)),
     _same("java", "exit:-1", 255),
     _same("java", "raise", 1),
     _same("java", "oom", 1),
     _same("java", "halt:4", 4),
-    _orphan("pid", TERM, 143),
-    _orphan("pid", HUP, 129),
-    _orphan("pid", INT, 130),
-    _orphan("pid", KILL, 137),
-    _orphan("jvm", TERM, 143),
-    _orphan("jvm", KILL, 137),
+    _orphan("pid", TERM, 143, STOPPED),
+    _orphan("pid", HUP, 129, STOPPED),
+    _orphan("pid", INT, 130, STOPPED),
+    _orphan("pid", KILL, 137, ABANDONED),
+    _orphan("jvm", TERM, 143, FAILED),
+    _orphan("jvm", KILL, 137, FAILED),
     _signal("python", "python", TERM, 143),
     _signal("python", "python", KILL, 137),
-    _signal("python", "group", TERM, 143),
-    _signal("python", "group", INT, 130, races=True),
-    _signal("java", "pid", TERM, 143),
-    _signal("java", "pid", HUP, 129),
-    _signal("java", "pid", INT, 130),
-    _signal("java", "pid", KILL, 137),
-    _signal("java", "pid", USR1, 138),
+    _signal("python", "group", TERM, 143, STOPPED),
+    _signal("python", "group", INT, 130, STOPPED, races=True),
+    _signal("java", "pid", TERM, 143, STOPPED),
+    _signal("java", "pid", HUP, 129, STOPPED),
+    _signal("java", "pid", INT, 130, STOPPED),
+    _signal("java", "pid", KILL, 137, ABANDONED),
+    _signal("java", "pid", USR1, 138, STOPPED),
     # A thread dump, and it goes on.
-    _same("java", "wait", 143, signals=(("pid", QUIT), ("pid", TERM))),
-    # nohup, and a shell's background job: heeded, the first signal would have made the code 129 or 130.
-    _same("java", "wait", 143, signals=(("pid", HUP), ("pid", QUIT), ("pid", TERM)), ignore=(HUP,)),
-    _same("java", "wait", 143, signals=(("pid", INT), ("pid", QUIT), ("pid", TERM)), ignore=(INT,)),
+    _same("java", "wait", 143, STOPPED, signals=(("pid", QUIT), ("pid", TERM))),
+    # nohup, and a shell's background job. Heeded, the first signal makes the code 129 or 130.
+    _same("java", "wait", 143, STOPPED, signals=(("pid", HUP), ("pid", QUIT), ("pid", TERM)), ignore=(HUP,)),
+    Row(
+        "java",
+        "wait",
+        Seen(143),
+        Seen(130),
+        STOPPED,
+        ASKED,
+        signals=(("pid", INT), ("pid", QUIT), ("pid", TERM)),
+        ignore=(INT,),
+    ),
 )
 
 #: Command lines that start no application, or can't: the exit code, of both.

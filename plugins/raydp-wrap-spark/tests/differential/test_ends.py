@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from spark_sides import FASTER, assert_polite
+from spark_sides import FASTER, assert_polite, outcomes
 from spark_table import ROWS, Seen
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -22,10 +22,12 @@ def run_one(run, row):
     return run.ended(expected.left)
 
 
-@pytest.mark.requirement("drop-in-1", "drop-in-4")
+@pytest.mark.requirement("drop-in-1", "drop-in-4", "drop-in-5")
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_it_ends_as_the_table_says(pair, row):
-    runs = pair.start(pair.application(row.app, row.end), env=FASTER, ignore=row.ignore)
+def test_it_ends_as_the_table_says(pair, tmp_path, row):
+    told = tmp_path / "told"
+    env = {**FASTER, "RAYDP_WRAP_SINKS": f"exec:tee -a {told}"}
+    runs = pair.start(pair.application(row.app, row.end), env=env, ignore=row.ignore)
     stock, ours = (run_one(run, row) for run in runs)
     assert Seen(stock.status, stock.left) == row.stock, stock.stderr
     assert Seen(ours.status, ours.left) == row.ours, ours.stderr
@@ -36,3 +38,21 @@ def test_it_ends_as_the_table_says(pair, row):
     else:
         assert ours.stdout == stock.stdout
     assert_polite(ours)
+    (outcome,) = outcomes(told)
+    assert " ".join(filter(None, (outcome["state"], outcome["reason"]))) == row.outcome
+    if row.outcome != "KILLED OwnerDied":
+        assert (outcome["exit_code"] or 128 + (outcome["signal"] or -128)) == row.ours.status
+
+
+@pytest.mark.requirement("drop-in-5")
+def test_the_kernel_takes_the_jvm_for_lack_of_memory(pair, tmp_path, memory_limit):
+    """Both in one cgroup of their own: its limit is the cause."""
+    told = tmp_path / "told"
+    env = {**FASTER, "RAYDP_WRAP_SINKS": f"exec:tee -a {told}"}
+    argv = ["--driver-java-options", "-XX:MaxDirectMemorySize=8g", *pair.application("java", "memory")]
+    inside = ["sh", "-c", f'echo $$ >{memory_limit(400 << 20)}/cgroup.procs; exec "$@"', "sh"]
+    (ours,) = (run.ended() for run in pair.start(argv, env=env, prefix=inside, sides=("ours",)))
+    assert ours.status == 137
+    assert_polite(ours)
+    (outcome,) = outcomes(told)
+    assert (outcome["state"], outcome["signal"], outcome["reason"]) == ("FAILED", 9, "OutOfMemory")
