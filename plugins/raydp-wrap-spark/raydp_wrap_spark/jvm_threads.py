@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Main", "Threads", "named", "printed_exception", "read_threads"]
+__all__ = ["Main", "Threads", "kept_alive", "named", "printed_exception", "read_threads"]
 
 # "name" #12 [4711] daemon prio=5 …: a Java thread. Those of the JVM itself have no number. A name may hold anything.
 _THREAD: Final = re.compile(r'^"(.*)" #(\d+) (?:\[\d+\] )?(daemon )?prio=')
 _LONGEST_NAME: Final = 60
+_ROOM: Final = 60
 _MAIN_NUMBER: Final = "1"
 _DESTROYER: Final = "DestroyJavaVM"
 _EXIT: Final = re.compile(r"^\tat java\.lang\.Shutdown\.(?:exit|runHooks|halt0?)\(")
@@ -75,6 +76,15 @@ def named(keepers: Sequence[str], most: int = 5) -> str:
     """KEEPERS as a clause's end: ``'a', 'b' and 3 more``."""
     text = ", ".join(f"'{name}'" for name in keepers[:most])
     return f"{text} and {len(keepers) - most} more" if len(keepers) > most else text
+
+
+def kept_alive(keepers: Sequence[str]) -> str:
+    """KEEPERS, of which there are some, as a clause of 60 bytes at most, which is what an exit record has room for."""
+    for most in range(5, 0, -1):
+        text = f"kept alive by {named(keepers, most)}"
+        if len(text.encode()) <= _ROOM:
+            return text
+    return f"kept alive by {len(keepers)} non-daemon threads"
 
 
 def _shown(name: str) -> str:

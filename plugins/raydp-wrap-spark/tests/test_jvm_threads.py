@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raydp_wrap_spark.jvm_threads import Main, Threads, named, printed_exception, read_threads
+from raydp_wrap_spark.jvm_threads import Main, Threads, kept_alive, named, printed_exception, read_threads
 
 DAEMON_17 = '"Signal Dispatcher" #4 daemon prio=9 os_prio=0 cpu=0.33ms elapsed=2.47s tid=0x00007f48 nid=0x5d1a runnable'
 DAEMON_25 = '"Signal Dispatcher" #11 [4711] daemon prio=9 os_prio=0 cpu=0.13ms tid=0x00007f48 nid=4711 waiting'
@@ -60,7 +60,7 @@ def test_a_system_exit_that_does_not_end():
     ],
 )
 def test_the_marks_of_a_main_that_threw(rows, expected):
-    head = " num     #instances         #bytes  class name (module)\n-------------------------------------------------------\n"
+    head = " num     #instances         #bytes  class name (module)\n---------------------------------------\n"
     rows = [("[B", 9999), ("java.lang.Throwable", 2), *rows]
     text = "".join(
         f"{at:4}:{count:14}{16 * count:15}  {name} (java.base@17.0.15)\n" for at, (name, count) in enumerate(rows, 1)
@@ -72,3 +72,12 @@ def test_names_in_a_sentence():
     assert named(["a"]) == "'a'"
     assert named(list("abcde")) == "'a', 'b', 'c', 'd', 'e'"
     assert named(list("abcdefg")) == "'a', 'b', 'c', 'd', 'e' and 2 more"
+
+
+@pytest.mark.requirement("hang-2")
+def test_a_clause_has_room_in_an_exit_record():
+    assert kept_alive(["pool-1-thread-1"]) == "kept alive by 'pool-1-thread-1'"
+    assert (
+        kept_alive([f"pool-{number}-thread-1" for number in range(9)]) == "kept alive by 'pool-0-thread-1' and 8 more"
+    )
+    assert kept_alive(["x" * 59 + "…", "y"]) == "kept alive by 2 non-daemon threads"

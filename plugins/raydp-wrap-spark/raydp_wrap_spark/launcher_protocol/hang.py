@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 from typing import TYPE_CHECKING, Any, Final
 
-from raydp_wrap_spark.jvm_threads import Main, named, printed_exception, read_threads
+from raydp_wrap_spark.jvm_threads import Main, kept_alive, named, printed_exception, read_threads
 from raydp_wrap_spark.launcher_protocol.question import Question, UnansweredError
 
 if TYPE_CHECKING:
@@ -162,18 +162,17 @@ class HangGuard:
             "python": self._python is not None,
             "python_exit_code": self._python_code,
             "printed_exception": self._printed_exception,
+            "keepers": named(self._threads.keepers) if self._threads is not None else "",
         }
         return self._clause()
 
     def _clause(self) -> str:
-        if self._threads is None:
-            return "the application has ended, and its JVM has not"
-        keepers = named(self._threads.keepers)
-        if self._threads.main is Main.EXITING:
-            return "the application has called System.exit, and a shutdown hook has not ended"
-        if not keepers:
-            return "the application has ended, and its JVM has not"
-        return f"the application has ended, and its JVM was kept alive by the non-daemon threads {keepers}"
+        threads = self._threads
+        if threads is not None and threads.main is Main.EXITING:
+            return "System.exit was called, and a shutdown hook does not end"
+        if threads is None or not threads.keepers:
+            return "its JVM does not end"
+        return kept_alive(threads.keepers)
 
     def _drop_question(self) -> None:
         if self._question is not None:

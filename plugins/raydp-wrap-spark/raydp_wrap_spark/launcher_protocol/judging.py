@@ -39,6 +39,9 @@ def evidence(
     if record.cause is not Cause.EXIT_FORCED or not hang:
         return
     found = _of_hang(hang)
+    if hang.get("keepers"):
+        text = f"{found.observation}; the JVM was kept alive by the non-daemon threads {hang['keepers']}"
+        found = replace(found, observation=text)
     # The JVM's own exit with 0, had it come to that, would have been downgraded just so.
     if found.state is TerminalState.FINISHED and state is not TerminalState.UNKNOWN:
         text = f"{found.observation}, but the driver's last word to its launcher was {saved['state']}"

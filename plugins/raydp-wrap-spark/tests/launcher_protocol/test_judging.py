@@ -51,7 +51,7 @@ def test_a_launchers_finished_is_no_success():
 
 
 def hang(main="ended", *, python=False, code=None, printed=None):
-    return {"main": main, "python": python, "python_exit_code": code, "printed_exception": printed}
+    return {"main": main, "python": python, "python_exit_code": code, "printed_exception": printed, "keepers": "'a'"}
 
 
 @pytest.mark.requirement("hang-4")
@@ -80,6 +80,7 @@ def test_a_jvm_that_was_ended_is_judged_by_what_the_application_did(found, said,
     assert (judged.state, judged.exit_code if exit_code is not None else None) == (state, exit_code)
     assert judged.exit_code != 0 or state is FINISHED
     assert "ExitForced" in judged.diagnostics
+    assert any("kept alive by the non-daemon threads 'a'" in evidence.observation for evidence in judged.evidence)
 
 
 @pytest.mark.requirement("hang-4")
