@@ -68,7 +68,7 @@ def stop_remote(
 
 
 def _of_standalone(submission: Submission, record: ExitRecord, saved: Mapping[str, Any]) -> Evidence:
-    from raydp_wrap_spark.cluster.standalone import told  # noqa: PLC0415 - for standalone only
+    from raydp_wrap_spark.cluster.driver_states import told  # noqa: PLC0415 - for standalone only
 
     now = time.time()
     driver, word = saved.get("driver"), str(saved.get("state") or "")
@@ -106,7 +106,8 @@ def _of_yarn(
 
 
 def _standalone(saved: Mapping[str, Any]) -> Truth:
-    from raydp_wrap_spark.cluster.standalone import Place, Standalone  # noqa: PLC0415 - for standalone only
+    from raydp_wrap_spark.cluster.place import Place  # noqa: PLC0415 - for standalone only
+    from raydp_wrap_spark.cluster.standalone import Standalone  # noqa: PLC0415 - the same
 
     place = saved.get("place")
     return Standalone(Place(**place) if isinstance(place, dict) else Place([]))

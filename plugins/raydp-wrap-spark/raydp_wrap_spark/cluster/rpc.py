@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.process import DEVNULL, PIPE, Process
 
+from raydp_wrap_spark.cluster.driver_states import PREFIX, told
 from raydp_wrap_spark.cluster.truth import Told, TruthUnknownError
 from raydp_wrap_spark.launcher import MAIN_CLASS
 
@@ -72,8 +73,6 @@ def kill(masters: Sequence[str], driver: str, client: Client, deadline: Deadline
         TruthUnknownError: the driver isn't known to have ended by DEADLINE.
 
     """
-    from raydp_wrap_spark.cluster.standalone import PREFIX, told  # noqa: PLC0415 - it imports this module
-
     by = f"standalone master {PREFIX}{','.join(masters)}"
     said, code = _run(_command(f"{PREFIX}{','.join(masters)}", driver, client), client.env, deadline)
     # Spark's client gives up when one of several masters is gone.

@@ -3,71 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from raydp_wrap.model import TerminalState
-from raydp_wrap.settings import setting
-
 from raydp_wrap_spark.cluster import rpc
 from raydp_wrap_spark.cluster.clock import Deadline
+from raydp_wrap_spark.cluster.driver_states import PREFIX, told
 from raydp_wrap_spark.cluster.truth import Told, Truth, TruthUnknownError
 from raydp_wrap_spark.cluster.web import request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from raydp_wrap.model import Launch
+    from raydp_wrap_spark.cluster.place import Place
 
-    from raydp_wrap_spark.cluster.submitted import Submitted
+__all__ = ["Standalone"]
 
-__all__ = ["PREFIX", "Place", "Standalone", "place_of", "told"]
-
-PREFIX = "spark://"
-_STATES = {
-    "FINISHED": TerminalState.FINISHED,
-    "FAILED": TerminalState.FAILED,
-    "ERROR": TerminalState.FAILED,
-    "KILLED": TerminalState.KILLED,
-}
-_UI_PORT = "8080"
 # Of a master that is not there, or a firewall in front of it, the other questions must not suffer.
 _MOST_A_MASTER = 2.0
 _PAUSE = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a driver was submitted, as JSON values. ``masters`` and ``uis`` are ``host:port``, ``ui`` is a URL.
-
-    ``rest``: the masters are REST gateways, not the masters' own ports. ``ui`` is the master's web UI as the user
-    named it; ``uis`` is where it is usually found. ``client`` runs Spark's client.
-    """
-
-    masters: list[str]
-    uis: list[str] = field(default_factory=list)
-    ui: str = ""
-    rest: bool = False
-    client: dict[str, Any] = field(default_factory=dict)
-
-
-def place_of(what: Submitted, launch: Launch) -> Place:
-    """Return where LAUNCH submits WHAT to, as long as nobody knows through which gateway."""
-    masters = [part for part in what.master.removeprefix(PREFIX).split(",") if part]
-    port = what.confs.get("spark.master.ui.port") or what.env.get("SPARK_MASTER_WEBUI_PORT") or _UI_PORT
-    ui = setting("cluster.ui", what.env, launch.settings)
-    return Place(
-        masters=masters,
-        uis=list(dict.fromkeys(f"{master.rpartition(':')[0]}:{port}" for master in masters)),
-        ui=ui[0].rstrip("/") if ui else "",
-        client=asdict(rpc.client_of(what)),
-    )
-
-
-def told(by: str, word: str, detail: str = "") -> Told:
-    """WORD, one of Spark's DriverState, as BY said it."""
-    return Told(by, word, _STATES.get(word, TerminalState.UNKNOWN), detail)
 
 
 class Standalone(Truth):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from raydp_wrap.watch import Notice, Watch
 
 from raydp_wrap_spark.cluster.described import timeout_of
+from raydp_wrap_spark.cluster.driver_states import PREFIX
+from raydp_wrap_spark.cluster.place import place_of
 from raydp_wrap_spark.cluster.relay import Relay
 from raydp_wrap_spark.cluster.scanner import Scanner
-from raydp_wrap_spark.cluster.standalone import PREFIX, place_of
 from raydp_wrap_spark.cluster.submitted import submitted
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from raydp_wrap.model import Launch, Submission
 
+    from raydp_wrap_spark.cluster.place import Place
     from raydp_wrap_spark.cluster.scanner import Heard
-    from raydp_wrap_spark.cluster.standalone import Place
 
 __all__ = ["KIND", "ClusterWatch", "cluster_watch"]
 

@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +84,191 @@ def stand_in():
     yield make
     for one in made:
         one.close()
+
+
+PROGRAMS = Path(__file__).parents[1] / "programs"
+BIN = Path(sys.executable).parent
+WITHIN = 90.0
+DRIVER = re.compile(r"driver-\d{14}-\d{4}")
+_STARTED = re.compile(r"Successfully started service (?:'(\w+)' )?on port (\d+)")
+
+
+class RealCluster:
+    """A standalone master and a worker of Spark's own, on loopback and ports of their choice."""
+
+    def __init__(self, directory, *, rest):
+        self.directory = directory
+        self.env = {**user_environment(), "SPARK_HOME": str(spark_home()), "SPARK_SCALA_VERSION": "2.13"}
+        self._processes = []
+        common = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
+        ports = {}
+        confs = [f"-Dspark.master.rest.enabled={str(rest).lower()}", "-Dspark.master.rest.port=0"]
+        for line in self._start([*confs, "org.apache.spark.deploy.master.Master", *common]):
+            ports.update(_STARTED.findall(line))
+            if "New state: ALIVE" in line:
+                break
+        self.master = f"127.0.0.1:{ports['sparkMaster']}"
+        self.ui = f"http://127.0.0.1:{ports['MasterUI']}"
+        self.rest = f"127.0.0.1:{ports['']}" if rest else None
+        work = ["--cores", "4", "--memory", "2g", "--work-dir", str(directory / "work")]
+        for line in self._start(["org.apache.spark.deploy.worker.Worker", *common, *work, f"spark://{self.master}"]):
+            if "Successfully registered with master" in line:
+                break
+
+    def _start(self, words):
+        process = subprocess.Popen(
+            ["java", "-Xmx256m", "-cp", f"{spark_home()}/jars/*", *words],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._processes.append(process)
+        timer = threading.Timer(WITHIN, process.kill)
+        timer.start()
+        for line in process.stderr:
+            yield line
+            if "ALIVE" in line or "registered" in line:
+                break
+        timer.cancel()
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+
+    def asked(self):
+        """What the master's web UI says of everything."""
+        with urllib.request.urlopen(f"{self.ui}/json/", timeout=30) as answer:
+            return json.load(answer)
+
+    def state(self, driver):
+        """What the master says of DRIVER."""
+        found = self.asked()
+        return {one["id"]: one["state"] for one in found["activedrivers"] + found["completeddrivers"]}.get(driver)
+
+    def wait_for(self, driver, state):
+        """Wait until the master says STATE of DRIVER, which nothing announces."""
+        until = time.monotonic() + WITHIN
+        while (now := self.state(driver)) != state:
+            assert time.monotonic() < until, f"{driver} is {now}"
+            time.sleep(0.05)
+
+    def close(self):
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in reversed(self._processes):
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stderr.close()
+
+
+def spark_home():
+    return Path(importlib.util.find_spec("pyspark").origin).parent
+
+
+def user_environment():
+    """The user's environment with nothing of Spark's in it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_", "RAYDP_"))}
+    return {**kept, "PATH": f"{BIN}:{kept['PATH']}", "SPARK_LOCAL_IP": "127.0.0.1"}
+
+
+@pytest.fixture(scope="module")
+def driver_jar(tmp_path_factory):
+    """A jar with ClusterDriver in it."""
+    directory = tmp_path_factory.mktemp("jar")
+    subprocess.run(["javac", "-d", directory, PROGRAMS / "ClusterDriver.java"], check=True)
+    subprocess.run(["jar", "cf", "driver.jar", "ClusterDriver.class"], cwd=directory, check=True)
+    return f"file:{directory / 'driver.jar'}"
+
+
+@pytest.fixture(scope="module")
+def cluster(request, tmp_path_factory):
+    """A real master and worker for the module; its ``REST`` says whether the master has a REST gateway."""
+    made = RealCluster(tmp_path_factory.mktemp("cluster"), rest=request.module.REST)
+    yield made
+    made.close()
+
+
+class Submit:
+    """``raydp-wrap spark-submit`` to a cluster, in cluster mode, with a file sink."""
+
+    def __init__(self, cluster, jar, directory):
+        self._jar = jar
+        self._cluster = cluster
+        self.directory = directory
+        self.env = {
+            **user_environment(),
+            "RAYDP_WRAP_HOME": str(directory / "home"),
+            "RAYDP_WRAP_CLUSTER_UI": cluster.ui,
+            "RAYDP_WRAP_SINKS": f"file:{directory / 'told.json'}",
+        }
+
+    def command(self, *words, confs=(), jar=None):
+        gateway = self._cluster.rest or self._cluster.master
+        confs = [*confs, *(["spark.master.rest.enabled=true"] if self._cluster.rest else [])]
+        options = [word for conf in confs for word in ("--conf", conf)]
+        where = ["--master", f"spark://{gateway}", "--deploy-mode", "cluster", "--driver-memory", "512m"]
+        return [
+            BIN / "raydp-wrap",
+            "spark-submit",
+            *where,
+            *options,
+            "--class",
+            "ClusterDriver",
+            jar or self._jar,
+            *words,
+        ]
+
+    def run(self, *words, **how):
+        return subprocess.run(self.command(*words, **how), env=self.env, capture_output=True, text=True, check=False)
+
+    def start(self, *words, **how):
+        """Start it, in the background; it ends with the test."""
+        return subprocess.Popen(
+            self.command(*words, **how), env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+
+    @contextlib.contextmanager
+    def running(self, **how):
+        """A wrapper that waits for a driver which goes on for ever, the driver's id, and its pid."""
+        said = self.directory / "pid"
+        with self.start("forever", str(said), **how) as wrapper:
+            timer = threading.Timer(WITHIN, wrapper.kill)
+            timer.start()
+            driver = next(found[0] for line in wrapper.stderr if (found := DRIVER.search(line)))
+            timer.cancel()
+            threading.Thread(target=wrapper.stderr.read, daemon=True).start()
+            self._cluster.wait_for(driver, "RUNNING")
+            until = time.monotonic() + WITHIN
+            while not said.exists():
+                assert time.monotonic() < until, "the driver did not start"
+                time.sleep(0.05)
+            try:
+                yield wrapper, driver, int(said.read_text())
+            finally:
+                if wrapper.poll() is None:
+                    wrapper.kill()
+
+    def wait_for_outcome(self):
+        """Wait until the sink has been told, which a delivery does when we have gone."""
+        until = time.monotonic() + WITHIN
+        while not (self.directory / "told.json").exists():
+            assert time.monotonic() < until, "nobody has told how it ended"
+            time.sleep(0.05)
+
+    @property
+    def outcome(self):
+        return json.loads((self.directory / "told.json").read_text(encoding="utf-8"))
+
+    @property
+    def cluster_evidence(self):
+        """What the cluster is on record with: (state, observation)."""
+        pieces = [one for one in self.outcome["evidence"] if one["source"].startswith("standalone master")]
+        assert len(pieces) == 1, self.outcome
+        return pieces[0]
+
+
+@pytest.fixture
+def submit(cluster, driver_jar, tmp_path):
+    return Submit(cluster, driver_jar, tmp_path)

@@ -8,7 +8,8 @@ import pytest
 from raydp_wrap.model import TerminalState
 
 from raydp_wrap_spark.cluster.clock import Deadline
-from raydp_wrap_spark.cluster.standalone import Place, Standalone
+from raydp_wrap_spark.cluster.place import Place
+from raydp_wrap_spark.cluster.standalone import Standalone
 from raydp_wrap_spark.cluster.truth import TruthUnknownError
 
 DRIVER = "driver-20261122105202-0000"
