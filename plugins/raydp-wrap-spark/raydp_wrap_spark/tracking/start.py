@@ -23,12 +23,13 @@ _MARK: Final = "RAYDP_WRAP_ATTEMPT_ID"
 # Before which a comma in a conf separates; a newline always does.
 _SINKS: Final = ("file", "webhook", "exec", "ray", "kubernetes")
 
+_logger = logging.getLogger("raydp_wrap")
 _starting = threading.Lock()
 _applications: list[TrackedApplication] = []
 
 
 def _log(text: str) -> None:
-    logging.getLogger("raydp_wrap").warning("%s", text)
+    _logger.warning("%s", text)
 
 
 def track(
@@ -55,7 +56,7 @@ def track(
     well, and REPORT_TIMEOUT is, unless given, as set by those means.
 
     What is tracked already is returned again, whatever else is asked for. Under raydp-submit, or another command of
-    raydp-wrap's, that one reports, and a :class:`TrackedOutside` is returned.
+    raydp-wrap's, that one reports, to its own sinks, and a :class:`TrackedOutside` is returned.
 
     Raises:
         UsageError: SPARK is neither, is stopped, or is a Spark Connect session; and as :func:`raydp_wrap.track`.
@@ -67,7 +68,8 @@ def track(
     outside = os.environ.get(_MARK)
     if outside:
         if sinks:
-            tell(f"this application is reported by the raydp-wrap it runs under, as {outside}: give the sinks to that.")
+            # No warning: what Python has to say on stderr, spark-submit's JVM puts on stdout.
+            _logger.info("the raydp-wrap that this application runs under reports it, as %s: its sinks count.", outside)
         return TrackedOutside(outside)
     with _starting:
         _applications[:] = [application for application in _applications if application.watching]

@@ -49,10 +49,9 @@ def test_sigkill_to_the_jvm_is_a_failure_that_names_it(environment, told):
 @pytest.mark.requirement("track-9")
 def test_one_that_is_submitted_is_told_of_once_from_outside(environment, told, tmp_path):
     inside = tmp_path / "inside"
-    command = [BIN / "raydp-submit", "--master", "local[1]", PROGRAMS / "tracked.py", f"file:{inside}"]
+    command = [BIN / "raydp-submit", "--master", "local[1]", PROGRAMS / "submitted.py", f"file:{inside}"]
     done = run({**environment, "RAYDP_WRAP_SINKS": told.sink}, *command)
-    # Two names for one application are one too many: the program's own check of that fails.
-    assert done.returncode == 1, done.stderr[-3000:]
     outcome = told.one()
-    assert (outcome["state"], outcome["exit_code"], outcome["name"]) == ("FAILED", 1, "raydp-submit")
+    assert (done.returncode, done.stdout) == (3, f"{outcome['submission_id']} None\n"), done.stderr[-3000:]
+    assert (outcome["state"], outcome["exit_code"], outcome["name"]) == ("FAILED", 3, "raydp-submit")
     assert not inside.exists()

@@ -142,7 +142,7 @@ def test_in_a_with_block_the_block_counts(script, told, text, expected):
 
 @pytest.mark.requirement("track-7")
 def test_forked_children_have_no_part_in_it(script, told):
-    script(
+    done = script(
         TRACKED
         + """
 for end in (spark.stop, sys.exit, lambda: os._exit(3), tracked._at_exit):
@@ -159,6 +159,7 @@ assert tracked.outcome is None
 spark.stop()
 """
     )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert seen(told.one()) == FINISHED
 
 
@@ -188,6 +189,8 @@ def test_under_a_raydp_wrap_nothing_is_told_from_within(script, told, tmp_path):
         TRACKED
         + """
 assert isinstance(tracked, raydp_wrap_spark.TrackedOutside)
+import logging; logging.basicConfig(level="INFO")
+assert raydp_wrap_spark.track(spark, sinks=[SINK]) is not tracked
 with tracked as same:
     same.bind("x")
     assert same.end(3) is None
@@ -198,6 +201,7 @@ spark.stop()
         RAYDP_WRAP_ATTEMPT_ID="job-1",
     )
     assert done.stdout == "job-1 None <built-in function exit>\n"
-    assert "job-1: give the sinks to that." in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("reports it, as job-1: its sinks count.")
     assert told.all() == []
     assert not (tmp_path / "home").exists()
