@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import UsageError
@@ -41,6 +42,7 @@ _EXPORTED = ("sun.nio.ch",)
 # The last Spark with log4j 1.
 _LOG4J_1 = (3, 2)
 _RAY_LOG4J_FILE = "log4j2.xml"
+_AT_EXIT = str(Path(__file__).parent / "at_exit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def driver_environment(request: Request) -> dict[str, str]:
     env = dict(request.env)
     if libraries := request.given("spark.driver.extraLibraryPath", option="--driver-library-path"):
         env["LD_LIBRARY_PATH"] = ":".join(filter(None, (env.get("LD_LIBRARY_PATH"), libraries)))
+    env["PYTHONPATH"] = ":".join(filter(None, (_AT_EXIT, env.get("PYTHONPATH"))))
     return env
 
 

@@ -88,9 +88,11 @@ def running(head, file, env):
 
 
 @pytest.mark.requirement("raydp-submit-run", "raydp-submit-arguments", "raydp-submit-output")
-def test_an_application_that_finishes(head, env, told):
+@pytest.mark.parametrize("how", ["stop", "leave"])
+def test_an_application_that_finishes(head, env, told, how):
+    """Whether it stops its SparkContext or leaves that to its end, which RayDP may take for a failure."""
     file, outcome = told
-    arguments = ["finish", "a", "--conf", "b", "c d", ""]
+    arguments = [how, "0", "a", "--conf", "b", "c d", ""]
     done = run(submit(head, file, *arguments), env)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     told_us = said(done.stdout)
@@ -100,9 +102,10 @@ def test_an_application_that_finishes(head, env, told):
 
 
 @pytest.mark.requirement("raydp-submit-run")
-def test_the_exit_code_of_an_application_that_fails(head, env, told):
+@pytest.mark.parametrize("how", ["stop", "leave"])
+def test_the_exit_code_of_an_application_that_fails(head, env, told, how):
     file, outcome = told
-    done = run(submit(head, file, "3"), env)
+    done = run(submit(head, file, how, "3"), env)
     assert done.returncode == 3, done.stdout[-3000:] + done.stderr[-3000:]
     assert (outcome()["state"], outcome()["exit_code"], outcome()["reason"]) == ("FAILED", 3, "AppFailed")
 

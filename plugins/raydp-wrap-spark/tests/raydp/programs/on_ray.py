@@ -1,4 +1,4 @@
-"""An application on Ray: one query, what it was started with, and an end of the kind its first argument names."""
+"""An application on Ray: one query, what it was started with, and an end of the kind its first two arguments name."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ sys.stdout.write(json.dumps(told) + "\n")
 sys.stdout.flush()
 while how == "forever":
     time.sleep(60)
-if how != "finish":
+if how == "stop":
     spark.stop()
-    sys.exit(int(how))
+sys.exit(int(sys.argv[2]))
