@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import random
@@ -40,7 +41,7 @@ from raydp_wrap.process import guard as guards
 from raydp_wrap.process import record as records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.usefixtures("strays")
 __all__ = ["open_folder", "strays"]
@@ -400,20 +401,38 @@ def test_sigkill_waits_for_the_end_of_the_delay_too(options: dict[str, float]) -
         assert ends(driver.guard.wait(30)) == KILLED
 
 
+@contextlib.contextmanager
+def read_at_once(guard: Guard) -> Iterator[None]:
+    """The guard is stopped, and reads all that it is asked meanwhile in one go."""
+    os.kill(guard.guard_pid, signal.SIGSTOP)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "_wake", lambda: None)
+        yield
+    os.kill(guard.guard_pid, signal.SIGCONT)
+
+
 @pytest.mark.requirement("stop-delay")
-def test_a_delay_may_be_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delay_may_be_counted_anew() -> None:
     with Telling("heeds", grace=60) as driver:
         driver.guard.postpone(FAR)  # nothing is under way
-        os.kill(driver.guard.guard_pid, signal.SIGSTOP)
-        with monkeypatch.context() as patch:
-            patch.setattr(driver.guard, "_wake", lambda: None)  # so that it reads both at once
+        with read_at_once(driver.guard):
             driver.guard.stop(delay=0.05)
             driver.guard.postpone(FAR)
-        os.kill(driver.guard.guard_pid, signal.SIGCONT)
         with pytest.raises(WaitTimeoutError):
             driver.guard.wait(0.3)
         assert not driver.has_seen_term()
         driver.guard.postpone(0)
+        assert ends(driver.guard.wait(30)) == HEEDED
+
+
+@pytest.mark.requirement("stop-delay")
+@pytest.mark.parametrize("hurry", [Guard.stop, Guard.force, lambda guard: guard.postpone(0)])
+def test_one_that_is_in_a_hurry_is_not_overruled(hurry: Callable[[Guard], None]) -> None:
+    with Telling("heeds", grace=60) as driver:
+        with read_at_once(driver.guard):
+            driver.guard.stop(delay=FAR)
+            hurry(driver.guard)
+            driver.guard.postpone(FAR)
         assert ends(driver.guard.wait(30)) == HEEDED
 
 
