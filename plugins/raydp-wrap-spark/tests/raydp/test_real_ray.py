@@ -98,6 +98,7 @@ def test_an_application_that_finishes(head, env, told, how):
     told_us = said(done.stdout)
     assert (told_us["argv"], told_us["master"], told_us["sum"]) == (arguments, "ray", 4950)
     assert (outcome()["state"], outcome()["exit_code"]) == ("FINISHED", 0)
+    assert outcome()["app_id"] == told_us["app_id"]
     assert SECRET not in done.stdout + done.stderr
 
 
@@ -110,8 +111,9 @@ def test_the_exit_code_of_an_application_that_fails(head, env, told, how):
     assert (outcome()["state"], outcome()["exit_code"], outcome()["reason"]) == ("FAILED", 3, "AppFailed")
 
 
-@pytest.mark.requirement("raydp-submit-kill")
+@pytest.mark.requirement("raydp-submit-kill", "raydp-submit-stop")
 def test_sigterm_takes_everything_along(head, env, told):
+    """RayDP's driver is asked first, by the launcher's protocol, and says that it stops."""
     file, outcome = told
     with running(head, file, env) as (process, mine, executors):
         process.send_signal(signal.SIGTERM)
@@ -119,6 +121,7 @@ def test_sigterm_takes_everything_along(head, env, told):
         assert left_after(GONE_WITHIN, mine) == set()
         assert left_after(EXECUTORS_GONE_WITHIN, executors) == set()
     assert (outcome()["state"], outcome()["reason"]) == ("KILLED", "StopRequested")
+    assert any("launcher was KILLED" in evidence["observation"] for evidence in outcome()["evidence"])
 
 
 @pytest.mark.requirement("raydp-submit-kill")
