@@ -59,11 +59,12 @@ def _distribution_on_path(env: Mapping[str, str]) -> str | None:
         script = Path(directory, "spark-submit")
         if not (directory and os.access(script, os.X_OK)):
             continue
-        place = script.resolve().parent
-        if Path(place, "find_spark_home.py").is_file():
-            return None  # pip's copy, which asks a Python; so do we
-        if _is_spark_home(place.parent):  # else it only has the name: a shim, perhaps our own
-            return str(place.parent)
+        # By its name first, as Spark's scripts do: /opt/spark may be a link, and stay what it is called by.
+        for place in (Path(os.path.abspath(directory)), script.resolve().parent):
+            if Path(place, "find_spark_home.py").is_file():
+                return None  # pip's copy, which asks a Python; so do we
+            if _is_spark_home(place.parent):  # else it only has the name: a shim, perhaps our own
+                return str(place.parent)
     return None
 
 

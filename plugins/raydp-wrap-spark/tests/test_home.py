@@ -125,6 +125,14 @@ def test_a_distribution_on_path_is_the_spark_whose_submit_it_is(spark, tmp_path)
     assert find_spark_home({"PATH": str(tmp_path / "links")}) == {"SPARK_HOME": str(spark)}
 
 
+@pytest.mark.requirement("drop-in-7")
+def test_a_distribution_keeps_the_name_it_is_called_by(spark, tmp_path, monkeypatch):
+    (tmp_path / "spark").symlink_to(spark)
+    assert find_spark_home({"PATH": f"{tmp_path}/spark/bin/"}) == {"SPARK_HOME": f"{tmp_path}/spark"}
+    monkeypatch.chdir(tmp_path / "spark" / "bin")
+    assert find_spark_home({"PATH": "."}) == {"SPARK_HOME": str(spark)}
+
+
 def test_a_shim_on_path_is_looked_through(spark, tmp_path, executable):
     shim = executable(tmp_path / "shims" / "spark-submit", "#!/bin/sh\n")
     assert find_spark_home({"PATH": f"{shim.parent}{os.pathsep}{spark}/bin"}) == {"SPARK_HOME": str(spark)}

@@ -39,7 +39,8 @@ def pair(tmp_path, classes, shims):
     """The stock spark-submit and ours, each in a directory of its own, with nothing of Spark's in the environment."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
     env = {**kept, "PATH": f"{BIN}:{kept['PATH']}", "SPARK_LOCAL_IP": "127.0.0.1", "HOME": str(tmp_path)}
-    env["RAYDP_WRAP_HOME"] = str(tmp_path / "home")
+    # No run is to be slowed, or sped up, by what another one left to be made.
+    env |= {"RAYDP_WRAP_HOME": str(tmp_path / "home"), "RAYDP_WRAP_JVM_CACHE": "off"}
     with Pair(tmp_path, env, stock=BIN / "spark-submit", ours=shims / "spark-submit", jar=classes) as made:
         yield made
 

@@ -32,6 +32,7 @@ TOKENS = re.compile(
 )
 _VARYING = (
     (re.compile(r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d", re.MULTILINE), "TIME"),
+    (re.compile(r"(?<=submitTime,)\d+"), "TIME"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UUID"),
 )
 # A thread dump: addresses, times and threads are the JVM's own affair.
@@ -218,7 +219,8 @@ class Pair:
         self.directory = directory
         self.env = env
         self.jar = jar
-        self._commands = {"stock": stock, "ours": ours}
+        self.stock = stock
+        self._ours = ours
         self._runs = []
 
     def __enter__(self):
@@ -254,13 +256,19 @@ class Pair:
             given += [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) for path in streams[1:]]
 
         def before_exec():
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # whatever the tests were started with
+                signal.signal(number, signal.SIG_DFL)
             for number in ignore:
                 signal.signal(number, signal.SIG_IGN)
             if tty:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         process = subprocess.Popen(
-            [*prefix, self._commands[name], *(str(fifo) if word == "FIFO" else word for word in argv)],
+            [
+                *prefix,
+                self.stock if name == "stock" else self._ours,
+                *(str(fifo) if word == "FIFO" else word for word in argv),
+            ],
             env=env,
             stdin=given[0],
             stdout=given[1],
