@@ -44,7 +44,7 @@ def stop_remote(
     record: ExitRecord | None,  # noqa: ARG001 - the hook's
     saved: Mapping[str, Any],
 ) -> None:
-    """Have the cluster end what it runs of the attempt, and wait until it says so.
+    """Have the cluster end what it runs of the attempt, and wait until it says so; a timeout of 0 leaves it alone.
 
     Raises:
         RaydpWrapError: it may still run: what was tried, and what to do.
@@ -59,10 +59,11 @@ def stop_remote(
         what = "the cluster's application"
     else:
         return
-    if not app:
-        return  # the evidence says so
+    seconds = _seconds(timeout)
+    if not app or not seconds:
+        return  # the evidence says so, and what is left behind
     try:
-        _told[submission.submission_id] = truth.end(app, Deadline(_seconds(timeout)))
+        _told[submission.submission_id] = truth.end(app, Deadline(seconds))
     except TruthUnknownError as error:
         raise RaydpWrapError(f"{what} {app} may still run, end it by hand: {error}") from error
 

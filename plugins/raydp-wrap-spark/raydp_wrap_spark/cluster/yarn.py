@@ -47,7 +47,7 @@ class Yarn(Truth):
         by, one = self._active("GET", app, "", None, deadline)
         state, final = _text(one.get("state")), _text(one.get("finalStatus"))
         # Before it is over, the final status is what the application has announced, or nothing.
-        over = _STATES.get(final if state == "FINISHED" else state) if state in _OVER else None
+        over = _STATES.get(final if state == "FINISHED" else state)
         word = final if state == "FINISHED" and final else state
         detail = _text(one.get("diagnostics")) if over is not TerminalState.FINISHED else ""
         return Told(by, word, over or TerminalState.UNKNOWN, detail)

@@ -98,7 +98,12 @@ class RealCluster:
 
     def __init__(self, directory, *, rest):
         self.directory = directory
+        # With a REST gateway there can be no authentication; without one there is.
+        self.defaults = "" if rest else "spark.authenticate true\nspark.authenticate.secret a-secret\n"
+        (directory / "spark-defaults.conf").write_text(self.defaults)
         self.env = {**user_environment(), "SPARK_HOME": str(spark_home()), "SPARK_SCALA_VERSION": "2.13"}
+        self.env["SPARK_CONF_DIR"] = str(directory)
+        self._confs = [f"-D{'='.join(line.split())}" for line in self.defaults.splitlines()]
         self._processes = []
         common = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
         ports = {}
@@ -117,7 +122,7 @@ class RealCluster:
 
     def _start(self, words):
         process = subprocess.Popen(
-            ["java", "-Xmx256m", "-cp", f"{spark_home()}/jars/*", *words],
+            ["java", "-Xmx256m", *self._confs, "-cp", f"{spark_home()}/jars/*", *words],
             env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -199,6 +204,7 @@ class Submit:
         self.directory = directory
         self.env = {
             **user_environment(),
+            "SPARK_CONF_DIR": str(cluster.directory),
             "RAYDP_WRAP_HOME": str(directory / "home"),
             "RAYDP_WRAP_CLUSTER_UI": cluster.ui,
             "RAYDP_WRAP_SINKS": f"file:{directory / 'told.json'}",

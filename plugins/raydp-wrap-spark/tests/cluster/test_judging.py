@@ -98,12 +98,29 @@ def test_a_stop_ends_the_driver_and_is_the_evidence(server):
 
 
 @pytest.mark.requirement("cluster-stop")
+def test_a_driver_that_had_ended_when_it_was_to_be_killed(tmp_path, executable):
+    says = f"#!/bin/sh\necho 'Driver {DRIVER} has already finished or does not exist' >&2; exit 255\n"
+    java = executable(tmp_path / "java", says)
+    saved = standalone(None, place={"masters": ["127.0.0.1:1"], "client": {"java": str(java)}})
+    stop_remote(SUBMISSION, RECORD, saved)
+    piece = found(saved)
+    assert (piece.rank, "had ended when it was to be killed" in piece.observation) == (Rank.CONTEXT, True)
+
+
+@pytest.mark.requirement("cluster-stop")
 def test_a_stop_that_fails_says_what_may_still_run(server):
     server.says("POST", KILL, (500, {}, b""))
     with pytest.raises(RaydpWrapError, match=f"the cluster's driver {DRIVER} may still run, end it by hand: "):
         stop_remote(SUBMISSION, RECORD, standalone(server, timeout=1.0))
     with pytest.raises(RaydpWrapError, match=f"the cluster's application {APP} may still run"):
         stop_remote(SUBMISSION, RECORD, yarn(server, timeout=1.0))
+
+
+def test_a_timeout_of_0_leaves_it_alone(server):
+    server.says("GET", STATUS, status("RUNNING"))
+    stop_remote(SUBMISSION, RECORD, standalone(server, timeout=0.0))
+    assert not server.asked
+    assert f"{DRIVER} was left behind as RUNNING" in found(standalone(server)).observation
 
 
 def test_yarn(server):

@@ -1,4 +1,7 @@
-"""A real master without a REST gateway, and a worker: drivers that are submitted through the master's own port."""
+"""A real master without a REST gateway, and a worker: drivers that are submitted through the master's own port.
+
+The master wants authentication; its secret is in spark-defaults.conf only.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ def is_gone(pid):
 
 
 def client(cluster):
-    return {"class_path": f"{cluster.env['SPARK_HOME']}/jars/*", "env": {"SPARK_LOCAL_IP": "127.0.0.1"}}
+    env = {name: cluster.env[name] for name in ("SPARK_LOCAL_IP", "SPARK_CONF_DIR")}
+    return {"class_path": f"{cluster.env['SPARK_HOME']}/jars/*", "env": env}
 
 
 @pytest.mark.requirement("cluster-standalone-state")
@@ -90,7 +94,8 @@ def test_a_stop_kills_the_driver_too(cluster, submit, number):
 
 
 @pytest.mark.requirement("cluster-unknown")
-def test_a_submitter_that_names_no_driver(submit, tmp_path):
+def test_a_submitter_that_names_no_driver(cluster, submit, tmp_path):
+    (tmp_path / "spark-defaults.conf").write_text(cluster.defaults)
     (tmp_path / "log4j2.properties").write_text("rootLogger.level = error\n")
     submit.env["SPARK_CONF_DIR"] = str(tmp_path)
     done = submit.run("exit", "3", confs=["spark.master.rest.enabled=true"])  # which falls back
