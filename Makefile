@@ -8,6 +8,10 @@ SPARK := plugins/raydp-wrap-spark
 RAYDP := .venv-raydp
 RAYDP_NEEDS := raydp==1.6.5 pyspark==3.5.7 ray==2.60.0
 PYTEST := $(BIN)/python -m pytest
+# The provider asks for pyspark-client, which the hook and the operator do without: nothing of Spark's is installed here.
+AIRFLOW := .venv-airflow
+AIRFLOW_NEEDS := apache-airflow==3.3.2 apache-airflow-providers-common-compat requests tenacity
+AIRFLOW_PROVIDER := apache-airflow-providers-apache-spark==6.3.4
 
 .PHONY: demo test test-slow test-all lint bench wheel clean
 
@@ -38,6 +42,13 @@ $(RAYDP)/raydp.stamp: $(VENV)/base.stamp
 	$(RAYDP)/bin/python -m pip install --quiet $(RAYDP_NEEDS)
 	touch $@
 
+$(AIRFLOW)/airflow.stamp: $(VENV)/base.stamp
+	$(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --upgrade pip
+	$(AIRFLOW)/bin/python -m pip install --quiet $(AIRFLOW_NEEDS)
+	$(AIRFLOW)/bin/python -m pip install --quiet --no-deps $(AIRFLOW_PROVIDER)
+	touch $@
+
 $(VENV)/lint.stamp: $(VENV)/core.stamp
 	$(BIN)/python -m pip install --quiet --group lint
 	touch $@
@@ -51,6 +62,7 @@ test: $(VENV)/spark.stamp
 test-slow: $(VENV)/spark.stamp
 	$(BIN)/python -m pip install --quiet --editable "$(SPARK)[java]"
 	-$(MAKE) --no-print-directory $(RAYDP)/raydp.stamp
+	-$(MAKE) --no-print-directory $(AIRFLOW)/airflow.stamp
 	$(PYTEST) -m slow tests $(SPARK)/tests
 
 test-all: test test-slow

@@ -50,53 +50,6 @@ def seen(done):
     return done.returncode, done.stdout.decode(), _TIME.sub("TIME", done.stderr.decode())
 
 
-@pytest.mark.parametrize(
-    ("argv", "code"),
-    [
-        ([], 255),
-        (["--version"], 0),
-        (["--help"], 0),
-        (["--bogus", "app.py"], 1),
-        (["--master"], 1),
-        (["--conf", "x", "app.py"], 1),
-        (["--class", "No.Such", "--master", "local", "JAR"], 101),
-        (["--master", "local", "/no/such.py"], 2),
-        (["--master", "local", "--deploy-mode", "cluster", "app.py"], 1),
-        (["--master", "local", "--kill", "x"], 1),
-    ],
-    ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else str(value),
-)
-def test_it_looks_and_ends_as_spark_submit(env, argv, code):
-    if "JAR" in argv:
-        package = Path(importlib.util.find_spec("pyspark").origin).parent
-        argv = [*argv[:-1], str(next(package.glob("jars/spark-launcher_*.jar")))]
-    expected = seen(stock(argv, env))
-    assert expected[0] == code
-    assert seen(ours(argv, env)) == expected
-
-
-@pytest.mark.parametrize(
-    ("more", "argv", "code"),
-    [
-        ({"SPARK_HOME": "/no/such"}, ["--version"], 127),
-        ({"JAVA_HOME": "/no/such"}, ["--version"], 1),
-        ({"SPARK_LAUNCHER_OPTS": "-Xbogus"}, ["--version"], 1),
-        ({"SPARK_LAUNCHER_OPTS": "-Xmx9999999g"}, ["--version"], 1),
-        ({}, ["run-example", "SparkPi"], 1),  # the package comes without the examples
-    ],
-    ids=str,
-)
-def test_a_broken_installation_ends_as_with_spark_submit(env, more, argv, code):
-    expected, got = stock(argv, {**env, **more}), ours(argv, {**env, **more})
-    assert (expected.returncode, expected.stdout) == (code, got.stdout)
-    assert got.returncode == code
-    # spark-submit's shell adds messages about its own lines; the JVM's are the same.
-    assert [line for line in expected.stderr.splitlines() if b": line " not in line] == [
-        line for line in got.stderr.splitlines() if not line.startswith(b"spark-submit: ")
-    ]
-    assert b"Traceback" not in got.stderr
-
-
 def test_spark_env_sh_that_exits(env, tmp_path):
     (tmp_path / "spark-env.sh").write_text("echo bye; exit 4\n")
     env["SPARK_CONF_DIR"] = str(tmp_path)

@@ -131,6 +131,7 @@ BROKEN = (
     ({"JAVA_HOME": "/no/such"}, ["--version"], 1),
     ({"SPARK_LAUNCHER_OPTS": "-Xbogus"}, ["--version"], 1),
     ({"SPARK_LAUNCHER_OPTS": "-Xmx9999999g"}, ["--version"], 1),
+    ({}, ["run-example", "SparkPi"], 1),  # the package comes without the examples
 )
 
 #: In the application's environment: what each run has of its own, and what a shell sets about itself.
