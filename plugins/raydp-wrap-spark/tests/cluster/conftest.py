@@ -110,17 +110,14 @@ class RealCluster:
         confs = [f"-Dspark.master.rest.enabled={str(rest).lower()}", "-Dspark.master.rest.port=0"]
         for line in self._start([*confs, "org.apache.spark.deploy.master.Master", *common]):
             ports.update(_STARTED.findall(line))
-            if "New state: ALIVE" in line:
-                break
         self.master = f"127.0.0.1:{ports['sparkMaster']}"
         self.ui = f"http://127.0.0.1:{ports['MasterUI']}"
         self.rest = f"127.0.0.1:{ports['']}" if rest else None
         work = ["--cores", "4", "--memory", "2g", "--work-dir", str(directory / "work")]
-        for line in self._start(["org.apache.spark.deploy.worker.Worker", *common, *work, f"spark://{self.master}"]):
-            if "Successfully registered with master" in line:
-                break
+        list(self._start(["org.apache.spark.deploy.worker.Worker", *common, *work, f"spark://{self.master}"]))
 
     def _start(self, words):
+        """Yield what a daemon says until it is up."""
         process = subprocess.Popen(
             ["java", "-Xmx256m", *self._confs, "-cp", f"{spark_home()}/jars/*", *words],
             env=self.env,
@@ -134,10 +131,10 @@ class RealCluster:
         timer.start()
         for line in process.stderr:
             yield line
-            if "ALIVE" in line or "registered" in line:
+            if "New state: ALIVE" in line or "Successfully registered with master" in line:
                 break
         timer.cancel()
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        threading.Thread(target=drain, args=(process.stderr,), daemon=True).start()
 
     def asked(self):
         """What the master's web UI says of everything."""
@@ -166,6 +163,13 @@ class RealCluster:
                 process.kill()
                 process.wait()
             process.stderr.close()
+
+
+def drain(stream):
+    """Keep who writes from waiting for us."""
+    with contextlib.suppress(ValueError, OSError):  # closed under us
+        while stream.read(8192):
+            pass
 
 
 def spark_home():
@@ -244,7 +248,7 @@ class Submit:
             timer.start()
             driver = next(found[0] for line in wrapper.stderr if (found := DRIVER.search(line)))
             timer.cancel()
-            threading.Thread(target=wrapper.stderr.read, daemon=True).start()
+            threading.Thread(target=drain, args=(wrapper.stderr,), daemon=True).start()
             self._cluster.wait_for(driver, "RUNNING")
             until = time.monotonic() + WITHIN
             while not said.exists():
