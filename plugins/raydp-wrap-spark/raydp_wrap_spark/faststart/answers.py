@@ -213,7 +213,7 @@ def _seen(options: Sequence[str], env: Mapping[str, str]) -> Iterator[Any]:
 
 
 def _properties_files(options: Sequence[str]) -> Iterator[str]:
-    for word, following in zip(options, (*options[1:], ""), strict=True):
+    for word, following in zip(options, (*options[1:], ""), strict=False):
         name, joined, value = word.partition("=")
         if name in {"--properties-file", "--extra-properties-file"}:
             yield value if joined else following

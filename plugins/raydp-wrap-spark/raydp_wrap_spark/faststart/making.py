@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.model import EventKind, TerminalState
@@ -16,13 +16,12 @@ from raydp_wrap_spark.faststart import runs
 from raydp_wrap_spark.faststart.command import JAVA_VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from raydp_wrap.model import Event, Outcome
+    from raydp_wrap.process import Guard
 
     from raydp_wrap_spark.faststart.runs import Begun
 
-__all__ = ["DEADLINE", "after", "start"]
+__all__ = ["DEADLINE", "after", "environment_of", "request_of", "start"]
 
 #: Seconds that one making may take.
 DEADLINE = 600.0
@@ -46,6 +45,10 @@ _NEEDED = (
     "VIRTUAL_ENV",
     *JAVA_VARIABLES,
 )
+
+
+# Guards that live on when we end: kept until they can be reaped.
+_makers: list[Guard] = []
 
 
 def after(event: Event) -> None:
@@ -82,6 +85,7 @@ def start(begun: Begun) -> bool:
     lock = cache.lock()
     if lock is None:
         return False
+    _makers.clear()  # they are gone, or the lock would not be ours
     try:
         cache.clear_making()
         cache.note_try(begun.plan.key)
@@ -96,13 +100,13 @@ def _spawn(begun: Begun, lock: int) -> None:
     from raydp_wrap.process import DEVNULL, Guard  # noqa: PLC0415 - the same
 
     code = f"import sys; sys.path[:] = {sys.path!r}; from raydp_wrap_spark.faststart.maker import main; main()"
-    launch = Launch((sys.executable, "-I", "-c", code), env=_environment(begun.env), cwd="/")
+    launch = Launch((sys.executable, "-I", "-c", code), env=environment_of(begun), cwd="/")
     # The request has what may be secret in it (Java's options), and so is no argument and no file.
     request = os.memfd_create("request")
     try:
-        os.write(request, _request(begun).encode())
+        os.write(request, json.dumps(request_of(begun)).encode())
         os.lseek(request, 0, os.SEEK_SET)
-        Guard.start(
+        guard = Guard.start(
             launch,
             stdin=request,
             stdout=DEVNULL,
@@ -113,26 +117,28 @@ def _spawn(begun: Begun, lock: int) -> None:
             containment="tree",
             # Nobody else makes one while anything of this one lives.
             hold=(lock,),
-        ).close()
+        )
+        guard.close()
+        _makers.append(guard)
     finally:
         os.close(request)
 
 
-def _request(begun: Begun) -> str:
+def request_of(begun: Begun) -> dict[str, Any]:
+    """What ``maker.Request`` is made of."""
     plan, shape = begun.plan, begun.plan.shape
-    return json.dumps(
-        {
-            "directory": str(begun.cache.directory),
-            "key": plan.key,
-            "limit": begun.limit,
-            "java": plan.java,
-            "major": plan.build.major,
-            "class_path": shape.class_path,
-            "options": [*shape.options, *shape.properties],
-            "large": shape.large,
-        }
-    )
+    return {
+        "directory": str(begun.cache.directory),
+        "key": plan.key,
+        "limit": begun.limit,
+        "java": plan.java,
+        "major": plan.build.major,
+        "class_path": shape.class_path,
+        "options": [*shape.options, *shape.properties],
+        "large": shape.large,
+    }
 
 
-def _environment(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: env[name] for name in _NEEDED if name in env}
+def environment_of(begun: Begun) -> dict[str, str]:
+    """The environment of BEGUN's maker."""
+    return {name: begun.env[name] for name in _NEEDED if name in begun.env}
