@@ -33,11 +33,8 @@ def environment(tmp_path):
 
 def command(told, *words, timeout="3s"):
     """raydp-submit with a sink, and a hang guard after TIMEOUT."""
-    confs = [
-        "spark.ui.enabled=false",
-        f"spark.raydp.wrap.sinks=file:{told}",
-        f"spark.raydp.wrap.exit.timeout={timeout}",
-    ]
+    ours = {"sinks": f"file:{told}", "report.timeout": "60s", "exit.timeout": timeout}
+    confs = ["spark.ui.enabled=false", *(f"spark.raydp.wrap.{name}={value}" for name, value in ours.items())]
     options = [word for conf in confs for word in ("--conf", conf)]
     return [str(BIN / "raydp-submit"), "--master", "local[1]", *options, *map(str, words)]
 

@@ -201,6 +201,23 @@ def test_the_next_spark_context_counts_after_the_first(server, connect):
 
 
 @pytest.mark.requirement("launcher-2")
+def test_a_spark_context_that_ends_while_the_next_one_is_let_in(server, connect, monkeypatch):
+    first = connect(server.port)
+    first.send("Hello", server.secret, "4.3.0")
+    heard(server)
+    second = connect(server.port)
+    accept = server._accept
+
+    def late(listener):
+        first.socket.close()
+        second.send("Hello", server.secret, "4.3.0")
+        return accept(listener)
+
+    monkeypatch.setattr(server, "_accept", late)
+    assert heard(server, 2) == [Disconnected(), Hello(server.secret, "4.3.0")]
+
+
+@pytest.mark.requirement("launcher-2")
 def test_a_job_that_the_application_starts_is_not_the_application(server, connect, make_speaker):
     """It inherits the secret."""
     server.driver_pid = os.getpid()
