@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 
 import pytest
-from spark_sides import FASTER, assert_polite, outcomes
+from spark_sides import FASTER, PROGRAMS, assert_polite, outcomes
 from spark_table import ROWS, Seen
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+# Seconds that stock stays after ours was ended: more than it ever takes to end.
+HANGS = 5.0
 
 
 def run_one(run, row):
@@ -42,6 +46,23 @@ def test_it_ends_as_the_table_says(pair, tmp_path, row):
     assert " ".join(filter(None, (outcome["state"], outcome["reason"]))) == row.outcome
     if row.outcome != "KILLED OwnerDied":
         assert (outcome["exit_code"] or 128 + (outcome["signal"] or -128)) == row.ours.status
+
+
+@pytest.mark.requirement("drop-in-4")
+def test_a_jvm_that_hangs_after_its_work_is_ended(pair, tmp_path):
+    """On purpose: stock stays as long as a thread of the application's that nobody ends."""
+    told = tmp_path / "told"
+    env = {"RAYDP_WRAP_SINKS": f"exec:tee -a {told}", "RAYDP_WRAP_EXIT_TIMEOUT": "2s"}
+    options = ["--master", "local[1]", "--conf", "spark.ui.enabled=false"]
+    stock, ours = pair.start([*options, str(PROGRAMS / "hanging.py"), "0", "0"], env=env)
+    for run in (stock, ours):
+        run.wait_for("done")
+    assert ours.ended().status == 0
+    with pytest.raises(subprocess.TimeoutExpired):
+        stock.process.wait(HANGS)
+    (outcome,) = outcomes(told)
+    assert (outcome["state"], outcome["exit_code"]) == ("FINISHED", 0)
+    assert "ExitForced" in outcome["diagnostics"]
 
 
 @pytest.mark.requirement("drop-in-5")
