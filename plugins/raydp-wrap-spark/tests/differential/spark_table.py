@@ -41,7 +41,6 @@ class Row:
     why: str = ""
     signals: tuple[tuple[str, int], ...] = ()
     ignore: tuple[int, ...] = ()
-    races: bool = False
 
     def __str__(self):
         sent = " then ".join(f"{signal.Signals(number).name} to the {target}" for target, number in self.signals)
@@ -87,7 +86,7 @@ ROWS = (
     _signal("python", "python", TERM, 143),
     _signal("python", "python", KILL, 137),
     _signal("python", "group", TERM, 143, STOPPED),
-    _signal("python", "group", INT, 130, STOPPED, races=True),
+    _signal("python", "group", INT, 130, STOPPED),
     _signal("java", "pid", TERM, 143, STOPPED),
     _signal("java", "pid", HUP, 129, STOPPED),
     _signal("java", "pid", INT, 130, STOPPED),
