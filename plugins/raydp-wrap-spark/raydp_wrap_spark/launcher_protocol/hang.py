@@ -37,6 +37,7 @@ class HangGuard:
         self._python_lives = False
         self._python_code: int | None = None
         self._question: Question | None = None
+        self._unanswered_ones: list[Question] = []
         self._command = ""
         self._printed_exception: bool | None = None
         self._threads: Threads | None = None
@@ -97,8 +98,10 @@ class HangGuard:
         return self._facts
 
     def close(self) -> None:
-        """Let go of what it opened."""
-        self._drop_question()
+        """Let go of what it opened. Called when the JVM is gone."""
+        self.cease()
+        for question in self._unanswered_ones:
+            question.close()
 
     def _left(self, now: float) -> None:
         """From now on the JVM should end."""
@@ -177,4 +180,6 @@ class HangGuard:
     def _drop_question(self) -> None:
         if self._question is not None:
             self._question.close()
+            if self._question.waits:
+                self._unanswered_ones.append(self._question)
             self._question = None

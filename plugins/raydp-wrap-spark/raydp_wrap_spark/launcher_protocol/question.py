@@ -44,7 +44,7 @@ class Question:
         self._words = b"".join(word.encode() + b"\0" for word in ("1", command, *arguments, "", "", "")[:5])
         self._socket: socket.socket | None = None
         self._answer = bytearray()
-        self._knocked = False
+        self._tmp = -1  # where the file lies: its path ends with the process
         try:
             self._inner, self._uid, caught = _status(pid)
             if not can_be_asked(pid, self._inner):
@@ -86,12 +86,20 @@ class Question:
         return None
 
     def close(self) -> None:
-        """Let go; may be called again. The JVM doesn't mind."""
+        """Let go; may be called again, which takes back the file where the JVM had not answered the first time.
+
+        The JVM doesn't mind.
+        """
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        elif self._knocked and _gone(self._pidfd):
+        elif self._tmp >= 0 and (self._is_open() or _gone(self._pidfd)):
             self._take_back()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the file lies there still."""
+        return self._tmp >= 0
 
     def _connect(self) -> bool:
         path = f"/proc/{self._pid}/root/tmp/.java_pid{self._inner}"
@@ -114,19 +122,28 @@ class Question:
 
     def _knock(self) -> None:
         # A pid may be another's by now, a pidfd can't be: what may not be a JVM must not get this signal.
-        fd = os.open(self._mark(), os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        os.close(fd)
-        self._knocked = True
+        self._tmp = os.open(f"/proc/{self._pid}/root/tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(self._mark, flags, 0o600, dir_fd=self._tmp))
         signal.pidfd_send_signal(self._pidfd, signal.SIGQUIT)
 
     def _take_back(self) -> None:
-        if self._knocked:
-            self._knocked = False
+        if self._tmp >= 0:
             with suppress(OSError):
-                os.unlink(self._mark())
+                os.unlink(self._mark, dir_fd=self._tmp)
+            os.close(self._tmp)
+            self._tmp = -1
 
+    @property
     def _mark(self) -> str:
-        return f"/proc/{self._pid}/root/tmp/.attach_pid{self._inner}"
+        return f".attach_pid{self._inner}"
+
+    def _is_open(self) -> bool:
+        try:
+            os.stat(f".java_pid{self._inner}", dir_fd=self._tmp)
+        except OSError:
+            return False
+        return True
 
     def _read(self, now: float) -> str | None:
         assert self._socket is not None  # noqa: S101 - for the type checker

@@ -105,7 +105,7 @@ class LauncherWatch(Watch):
     def ended(self) -> list[Notice]:
         """What the driver said last."""
         if self._hang is not None:
-            self._hang.cease()
+            self._hang.close()
         return [notice for message in self._server.read() for notice in self._heard(message) if not notice.running]
 
     def save(self) -> Mapping[str, Any] | None:

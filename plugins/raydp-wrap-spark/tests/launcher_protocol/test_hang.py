@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -183,3 +184,25 @@ def test_a_process_that_is_no_jvm_is_left_alone():
         assert process.poll() is None
         process.kill()
         os.close(pidfd)
+
+
+@pytest.mark.requirement("hang-3")
+def test_a_question_that_is_given_up_leaves_no_file(hanging):
+    with jvm(hanging, "returns") as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        process.send_signal(signal.SIGSTOP)
+        now = time.monotonic()
+        guard.begin(None, now)
+        guard.step(now + 0.01)
+        assert os.path.exists(f"/tmp/.attach_pid{process.pid}")
+        guard.cease()
+        # It would print its threads on the application's output, were the file gone.
+        assert os.path.exists(f"/tmp/.attach_pid{process.pid}")
+        process.send_signal(signal.SIGCONT)
+        guard.begin(None, time.monotonic())
+        assert "pool-1-thread-1" in said(guard)
+        process.kill()
+        assert process.stdout.read() == b""
+        process.wait()
+        guard.close()
+        assert not os.path.exists(f"/tmp/.attach_pid{process.pid}")
