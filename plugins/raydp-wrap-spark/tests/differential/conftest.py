@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,10 @@ BIN = Path(sys.executable).parent
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory):
     """The Java application, compiled."""
+    if not (BIN / "spark-submit").exists():
+        pytest.skip("needs pyspark in this environment")
+    if shutil.which("javac") is None or shutil.which("jar") is None:
+        pytest.skip("needs a JDK: javac and jar")
     where = tmp_path_factory.mktemp("classes")
     sources = (Path(__file__).parents[1] / "programs" / "java").glob("*.java")
     subprocess.run(["javac", "-d", where, *sources], check=True)

@@ -1,7 +1,8 @@
 """What spark-submit does at the end of an application, and what ours does: one row a case.
 
 A row is measured on both sides by test_ends.py, which fails where it is untrue. ``why`` says where, and why, ours
-differs on purpose; without it, both are the same in all that can be seen.
+differs on purpose; without it, both are the same in all that can be seen. Two differences have tests of their own: a
+JVM that hangs (test_ends.py), and a standalone cluster's driver that failed (tests/cluster).
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Row:
-    """``end`` is what the application is told to do, ``signals`` what it gets while it waits (to whom, which)."""
+    """``end`` is what the application is told to do, ``signals`` what it gets while it waits (to whom, which).
+
+    ``outcome`` is what ours tells its sinks, once.
+    """
 
     app: str
     end: str
