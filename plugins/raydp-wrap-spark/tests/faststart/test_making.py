@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from raydp_wrap.model import Event, EventKind, Outcome, Submission, TerminalState, Usage
 
-from raydp_wrap_spark.faststart import making, runs
-from raydp_wrap_spark.faststart.archive import equip, plan_of
+from raydp_wrap_spark.faststart import making
+from raydp_wrap_spark.faststart.archive import equip
 
 MAIN = "org.apache.spark.deploy.SparkSubmit"
 
