@@ -73,12 +73,13 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/mypy
 	CC="$${CC:-cc}" $(BIN)/python csrc/check.py
 
-bench: $(VENV)/core.stamp
-	$(BIN)/python -m pip install --quiet --group bench
+bench: $(VENV)/spark.stamp
+	$(BIN)/python -m pip install --quiet --group bench --editable "$(SPARK)[java]"
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.delivery
+	$(BIN)/python -m benchmarks.spark
 
 wheel: $(VENV)/base.stamp
 	$(BIN)/python -m pip install --quiet build
