@@ -79,7 +79,9 @@ def _of_standalone(submission: Submission, record: ExitRecord, saved: Mapping[st
     why = ""
     if (answer := _told.pop(submission.submission_id, None)) is not None and not answer.ended:
         return Evidence(answer.by, f"{driver} had ended when it was to be killed; it isn't known how", at=now)
-    if answer is None and heard.state not in (TerminalState.FAILED, TerminalState.KILLED):
+    # A web UI knows no more of a failure than the submitter was told; a REST gateway says why.
+    by_ui = not (saved.get("place") or {}).get("rest")
+    if answer is None and not (by_ui and heard.state in (TerminalState.FAILED, TerminalState.KILLED)):
         try:
             answer = _standalone(saved).ask(driver, Deadline(_MOST))
         except TruthUnknownError as error:

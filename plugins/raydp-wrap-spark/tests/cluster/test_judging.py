@@ -74,6 +74,12 @@ def test_what_the_submitter_was_told_counts_where_the_master_can_not_be_asked():
     assert (piece.rank, "can't be asked now" in piece.observation) == (Rank.CONTEXT, True)
 
 
+def test_a_web_ui_is_not_asked_about_a_failure_that_is_known(server):
+    saved = standalone(server, state="FAILED", place={"masters": ["127.0.0.1:1"], "ui": server.url})
+    assert found(saved).state is FAILED
+    assert not server.asked
+
+
 def test_a_finish_is_verified(server):
     server.says("GET", STATUS, status("FAILED"))
     assert found(standalone(server, state="FINISHED")).state is FAILED

@@ -28,6 +28,18 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("javac"), reason="needs a JDK"),
 ]
 
+QUIET = """\
+rootLogger.level = info
+rootLogger.appenderRef.stdout.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %m%n
+logger.deploy.name = org.apache.spark.deploy
+logger.deploy.level = error
+"""
+
 
 def is_gone(pid):
     return not Path(f"/proc/{pid}").exists()
@@ -40,7 +52,7 @@ def client(cluster):
 
 @pytest.mark.requirement("cluster-standalone-state")
 def test_a_driver_that_fails_is_no_success(submit):
-    done = submit.run("exit", "3")
+    done = submit.run("exit", "3", confs=[WAITS])
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert "is FAILED, exiting spark-submit JVM." in done.stderr  # where the submitter exits with 0
     outcome = submit.outcome
@@ -96,7 +108,7 @@ def test_a_stop_kills_the_driver_too(cluster, submit, number):
 @pytest.mark.requirement("cluster-unknown")
 def test_a_submitter_that_names_no_driver(cluster, submit, tmp_path):
     (tmp_path / "spark-defaults.conf").write_text(cluster.defaults)
-    (tmp_path / "log4j2.properties").write_text("rootLogger.level = error\n")
+    (tmp_path / "log4j2.properties").write_text(QUIET)
     submit.env["SPARK_CONF_DIR"] = str(tmp_path)
     done = submit.run("exit", "3", confs=["spark.master.rest.enabled=true"])  # which falls back
     assert (done.returncode, submit.outcome["state"]) == (0, "FINISHED"), done.stderr
