@@ -13,7 +13,6 @@ spark = SparkSession.builder.getOrCreate()
 told = {
     "argv": sys.argv[1:],
     "master": spark.sparkContext.master,
-    "app_id": spark.sparkContext.applicationId,
     "sum": spark.range(100).selectExpr("sum(id)").first()[0],
 }
 sys.stdout.write(json.dumps(told) + "\n")
