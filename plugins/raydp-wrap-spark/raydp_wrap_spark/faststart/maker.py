@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raydp_wrap.process import DEVNULL, STDOUT, Process
 
@@ -197,5 +197,6 @@ class _Steps:
 
 
 def _last_words(file: Path) -> str:
-    lines: list[Any] = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
-    return " / ".join(lines[-2:])[-_TOLD:] or "it said nothing"
+    """What a step said last; not what the JVM then said of classes that it leaves out."""
+    lines = [line.strip() for line in file.read_text(errors="replace").splitlines()]
+    return " / ".join([line for line in lines if line and not line.startswith("[")][-2:])[-_TOLD:] or "it said nothing"

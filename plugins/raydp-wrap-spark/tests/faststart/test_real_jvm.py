@@ -42,6 +42,12 @@ def run(command, env=None):
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
+def _plain_environment():
+    """Nothing of Spark's, Java's or ours: the tests' own has the cache switched off."""
+    prefixes = ("SPARK_", "PYSPARK_", "JAVA_", "RAYDP_WRAP_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+
+
 @pytest.fixture
 def small(java, tmp_path):
     """An archive of Spark's launcher alone: the JVM's command without it, and the archive's path."""
@@ -49,7 +55,7 @@ def small(java, tmp_path):
     shutil.copy(jar, tmp_path / "a.jar")
     words = ["-Xmx256m", "-cp", f"{tmp_path}/a.jar"]
     main = ["org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit", "--master", "local", "x.jar"]
-    env = {**os.environ, "SPARK_HOME": str(Path(SPARK.origin).parent), "SPARK_SCALA_VERSION": "2.13"}
+    env = {**_plain_environment(), "SPARK_HOME": str(Path(SPARK.origin).parent), "SPARK_SCALA_VERSION": "2.13"}
     archive = tmp_path / "archive"
     if identify(java).aot:
         recorded = f"-XX:AOTConfiguration={tmp_path}/recorded"
@@ -118,7 +124,7 @@ def test_the_users_diagnostic_options_stay_locked(java, small):
 @pytest.mark.requirement("start-makes", "start-uses", "start-java")
 def test_an_application_runs_on_what_a_training_run_made(java, tmp_path):
     tmp_path.chmod(0o700)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_", "JAVA_"))}
+    kept = _plain_environment()
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("env", "cat"):
