@@ -136,7 +136,10 @@ def _diagnostics(
         if evidence.reason is Reason.EXIT_FORCED and evidence.rank is Rank.WAIT_STATUS:
             parts.append(evidence.observation)
             continue
-        against_cluster = evidence.rank is Rank.WAIT_STATUS and deciding.rank is Rank.CLUSTER
+        # What a driver's own end was stands there already, where it is no success.
+        against_cluster = (
+            evidence.rank is Rank.WAIT_STATUS and deciding.rank is Rank.CLUSTER and state is TerminalState.FINISHED
+        )
         gloomy_launcher = evidence.rank is Rank.LAUNCHER and evidence.state is not TerminalState.FINISHED
         if evidence.rank is Rank.CLUSTER or against_cluster or (gloomy_launcher and state is TerminalState.FINISHED):
             parts.append(f"{evidence.source} says otherwise: {evidence.observation}")
