@@ -74,7 +74,7 @@ class Launch:
     replaces the environment (None inherits it). ``pass_fds`` stay open in the driver under their own
     numbers; everything else above 2 is closed. ``stdout`` and ``stderr`` are descriptors of ours to give it in
     place of our own. ``settings`` are the wrapper's own, where the command line that was turned into this
-    launch held any (``spark.raydp.wrap.sinks`` is ``sinks`` here).
+    launch held any (``spark.raydp.wrap.sinks`` is ``sinks`` here). ``name`` is what to call it, "" the tool's.
     """
 
     argv: tuple[str, ...]
@@ -85,6 +85,7 @@ class Launch:
     stdout: int | None = None
     stderr: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

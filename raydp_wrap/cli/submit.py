@@ -21,7 +21,7 @@ def submit(tool: str, argv: Sequence[str]) -> int:
     """Run TOOL's command line under a guard, in the foreground; its exit code."""
     launch = plugins.build_launch(tool, argv, os.environ)
     policy = Policy(
-        name=tool,
+        name=launch.name or tool,
         sinks=tuple(settings.sink_texts(os.environ, launch.settings, sinks.schemes(plugins.sinks(say)))),
         grace=settings.grace(os.environ, launch.settings),
         report_timeout=settings.report_timeout(os.environ, launch.settings),

@@ -51,7 +51,7 @@ def _problem_of(launch: Launch) -> str:
     """What keeps LAUNCH from being started, as far as can be seen without starting it."""
     if not launch.argv:
         return "the argv of its Launch is empty"
-    texts: list[object] = [*launch.argv]
+    texts: list[object] = [*launch.argv, launch.name]
     texts += [text for text in (launch.executable, launch.cwd) if text is not None]
     if launch.env is not None:
         if not isinstance(launch.env, Mapping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,11 @@ class Options:
         """Every ``--conf NAME=VALUE``; of one name the last."""
         pairs = (value.partition("=") for given, value in self._given if given == "--conf")
         return {name: value for name, _, value in pairs}
+
+    @property
+    def name(self) -> str:
+        """What to call the application before Spark does: ``--name``, ``spark.app.name``, or its file; "" is none."""
+        return self._value_or_conf("--name", "spark.app.name") or os.path.basename(self.resource or "")
 
     @property
     def properties_file(self) -> str | None:

@@ -11,7 +11,7 @@ from raydp_wrap_spark.faststart import equip, is_on
 from raydp_wrap_spark.java import find_java, without_missing_module
 from raydp_wrap_spark.launcher import MAIN_CLASS, build_command
 from raydp_wrap_spark.options import Options
-from raydp_wrap_spark.properties import wrapper_settings
+from raydp_wrap_spark.settings import checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ def spark_submit(argv: Sequence[str], env: Mapping[str, str]) -> Launch:
     Raises:
         SparkNotFoundError, JavaNotFoundError: the message says what to install.
         SubmitEndedError: Spark itself refused, and has said why.
+        UsageError: a setting of ours is wrong.
 
     """
     return launch_in(spark_environment(argv, env), argv)
@@ -32,13 +33,14 @@ def spark_submit(argv: Sequence[str], env: Mapping[str, str]) -> Launch:
 
 def launch_in(env: Mapping[str, str], argv: Sequence[str]) -> Launch:
     """Do the rest of :func:`spark_submit`, ENV being :func:`spark_environment`'s. Raises the same."""
-    settings = wrapper_settings(Options(argv), env)
+    options = Options(argv)
+    settings = checked(options, env)
     built = build_command(find_java(env), argv, env, reuse=is_on(env, settings))
     command, env = _without_env_command(built, env)
-    options = command.index(MAIN_CLASS) if MAIN_CLASS in command else len(command)
-    command = without_missing_module(command[:options]) + command[options:]
+    end = command.index(MAIN_CLASS) if MAIN_CLASS in command else len(command)
+    command = without_missing_module(command[:end]) + command[end:]
     command = equip(command, MAIN_CLASS, env, settings)
-    return Launch(tuple(command), executable=command[0], env=env, settings=settings)
+    return Launch(tuple(command), executable=command[0], env=env, settings=settings, name=options.name)
 
 
 def _without_env_command(command: list[str], env: Mapping[str, str]) -> tuple[list[str], Mapping[str, str]]:

@@ -15,6 +15,12 @@ exit ${FAKE_EXIT:-0}
 """
 
 
+@pytest.fixture(autouse=True)
+def no_jvm_cache(monkeypatch):
+    """No test leaves a maker of start caches behind; those of the cache itself ask for it."""
+    monkeypatch.setenv("RAYDP_WRAP_JVM_CACHE", "off")
+
+
 @pytest.fixture
 def executable():
     """Write an executable file, and its directories."""

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from raydp_wrap.errors import UsageError
-from raydp_wrap.settings import duration, setting
-
 from raydp_wrap_spark.cluster.submitted import submitted
+from raydp_wrap_spark.settings import cluster_timeout
 
 if TYPE_CHECKING:
     from raydp_wrap.model import Launch
 
-    from raydp_wrap_spark.cluster.submitted import Submitted
-
-__all__ = ["describe", "timeout_of"]
-
-_TIMEOUT = 15.0
-# The hook that ends what runs elsewhere has 30 s.
-_LONGEST = 25.0
+__all__ = ["describe"]
 
 
 def describe(launch: Launch) -> dict[str, Any] | None:
@@ -37,20 +29,9 @@ def describe(launch: Launch) -> dict[str, Any] | None:
     from raydp_wrap_spark.cluster.hadoop import resource_manager  # noqa: PLC0415 - for YARN only
 
     mode = "cluster" if what.deploy_mode == "cluster" or what.master == "yarn-cluster" else "client"
-    return {"manager": "yarn", "mode": mode, "timeout": timeout_of(launch, what), **resource_manager(what)}
-
-
-def timeout_of(launch: Launch, what: Submitted) -> float:
-    """Return how many seconds the cluster has to end an application, by ``cluster.timeout``.
-
-    Raises:
-        UsageError: it is no duration.
-
-    """
-    found = setting("cluster.timeout", what.env, launch.settings)
-    if found is None:
-        return _TIMEOUT
-    try:
-        return min(duration(found[0]), _LONGEST)
-    except UsageError as error:
-        raise UsageError(f"{found[1]}: {error}") from error
+    return {
+        "manager": "yarn",
+        "mode": mode,
+        "timeout": cluster_timeout(what.env, launch.settings),
+        **resource_manager(what),
+    }

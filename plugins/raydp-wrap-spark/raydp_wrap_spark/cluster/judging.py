@@ -12,6 +12,7 @@ from raydp_wrap_spark.cluster.clock import Deadline
 from raydp_wrap_spark.cluster.truth import TruthUnknownError
 from raydp_wrap_spark.cluster.verdict import verdict
 from raydp_wrap_spark.cluster.watch import KIND
+from raydp_wrap_spark.settings import CLUSTER_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +25,6 @@ __all__ = ["evidence", "stop_remote"]
 
 # Of the 5 s there are for evidence.
 _MOST = 4.0
-_TIMEOUT = 15.0
 # What a stop has learnt, for the evidence that is asked for next, in the same process.
 _told: dict[str, Told] = {}
 
@@ -129,4 +129,4 @@ def _app_id(submission: Submission, saved: Mapping[str, Any]) -> str:
 
 
 def _seconds(timeout: object) -> float:
-    return float(timeout) if isinstance(timeout, (int, float)) else _TIMEOUT
+    return float(timeout) if isinstance(timeout, (int, float)) else CLUSTER_TIMEOUT

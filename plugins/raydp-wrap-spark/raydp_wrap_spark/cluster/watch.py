@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raydp_wrap_spark.cluster.described import timeout_of
 from raydp_wrap_spark.cluster.driver_states import PREFIX
 from raydp_wrap_spark.cluster.submitted import submitted
+from raydp_wrap_spark.settings import cluster_timeout
 
 if TYPE_CHECKING:
     from raydp_wrap.model import Launch, Submission
@@ -34,4 +34,6 @@ def cluster_watch(submission: Submission, launch: Launch) -> ClusterWatch | None
 
     target = _STDERR if launch.stderr is None else launch.stderr
     waits = what.flag("spark.standalone.submit.waitAppCompletion", default=False)
-    return ClusterWatch(launch, place_of(what, launch), timeout=timeout_of(launch, what), waits=waits, target=target)
+    return ClusterWatch(
+        launch, place_of(what, launch), timeout=cluster_timeout(what.env, launch.settings), waits=waits, target=target
+    )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from raydp_wrap.settings import seconds, switch
-
+from raydp_wrap_spark import settings
 from raydp_wrap_spark.launcher import MAIN_CLASS
 from raydp_wrap_spark.launcher_protocol.server import LauncherServer
 from raydp_wrap_spark.launcher_protocol.watch import PORT, SECRET, LauncherWatch
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["launcher_watch"]
 
-_EXIT_TIMEOUT: Final = 60.0
-_STOP_TIMEOUT: Final = 3.0
 _CONFS: Final = ("spark.launcher.port", "spark.launcher.secret")
 
 
@@ -33,13 +30,10 @@ def launcher_watch(submission: Submission, launch: Launch) -> LauncherWatch | No
 
     """
     env = os.environ if launch.env is None else launch.env
-    stop_timeout = seconds("launcher.stop.timeout", env, launch.settings, _STOP_TIMEOUT)
-    exit_timeout = seconds("exit.timeout", env, launch.settings, _EXIT_TIMEOUT)
-    if (
-        not switch("launcher", env, launch.settings, default=True)
-        or MAIN_CLASS not in launch.argv
-        or _has_launcher(launch, env)
-    ):
+    stop_timeout = settings.launcher_stop_timeout(env, launch.settings)
+    exit_timeout = settings.exit_timeout(env, launch.settings)
+    wanted = settings.launcher(env, launch.settings) and MAIN_CLASS in launch.argv
+    if not wanted or _has_launcher(launch, env):
         return None
     try:
         server = LauncherServer()

@@ -13,9 +13,10 @@ from raydp_wrap_spark.environment import spark_environment
 from raydp_wrap_spark.errors import RaydpNotFoundError, SparkNotFoundError, SubmitEndedError
 from raydp_wrap_spark.java import find_java
 from raydp_wrap_spark.options import Options
-from raydp_wrap_spark.properties import configured, wrapper_settings
+from raydp_wrap_spark.properties import configured
 from raydp_wrap_spark.raydp.command import Request, driver_command, driver_environment
 from raydp_wrap_spark.raydp.installation import check_spark, find_installation
+from raydp_wrap_spark.settings import checked
 from raydp_wrap_spark.submit import launch_in
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def raydp_submit(argv: Sequence[str], env: Mapping[str, str]) -> Launch:
         tuple(driver_command(java, installation, request)),
         executable=java,
         env=driver_environment(request),
-        settings=wrapper_settings(options, full),
+        settings=checked(options, full),
+        name=options.name,
     )
 
 
