@@ -12,13 +12,13 @@ import pytest
 
 from raydp_wrap_spark.launcher_protocol.python_driver import find_driver_of
 
-# A parent with two children; the second is its driver. It says their pids, and reaps them as they end.
+# A parent with two children; the second is its driver, which says when it is there: right after its exec, its
+# environment can't be seen for a moment. The parent says when both are reaped.
 PARENT = """
 import os, subprocess, sys
 other = subprocess.Popen(["sleep", "1000"])
 env = {**os.environ, "PYSPARK_GATEWAY_PORT": "1"}
-driver = subprocess.Popen(["sh", "-c", "read line; " + sys.argv[1]], stdin=0, env=env)
-print("up", flush=True)
+driver = subprocess.Popen(["sh", "-c", "echo up; read line; " + sys.argv[1]], stdin=0, env=env)
 driver.wait()
 other.kill()
 other.wait()
