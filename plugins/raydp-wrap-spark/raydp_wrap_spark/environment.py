@@ -11,7 +11,7 @@ from raydp_wrap.process import Process
 
 from raydp_wrap_spark.errors import SubmitEndedError
 from raydp_wrap_spark.home import find_spark_home
-from raydp_wrap_spark.launcher import MAIN_CLASS
+from raydp_wrap_spark.names import MAIN_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

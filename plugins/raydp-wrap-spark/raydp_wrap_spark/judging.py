@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from raydp_wrap_spark.cluster import judging as cluster
 from raydp_wrap_spark.exit_codes import evidence_of_code
+from raydp_wrap_spark.launcher_protocol import judging as launcher
+from raydp_wrap_spark.launcher_protocol.watch import KIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,15 +19,9 @@ __all__ = ["evidence", "stop_remote"]
 
 def evidence(submission: Submission, record: ExitRecord, saved: Mapping[str, Any]) -> Iterator[Evidence]:
     """What the launcher's connection, the cluster and Spark's exit codes say; SAVED is what our watch has saved."""
-    if not saved:
-        return
-    from raydp_wrap_spark.cluster.judging import evidence as of_the_cluster  # noqa: PLC0415 - a run may have no watch
-    from raydp_wrap_spark.launcher_protocol.judging import evidence as of_the_launcher  # noqa: PLC0415 - the same
-    from raydp_wrap_spark.launcher_protocol.watch import KIND  # noqa: PLC0415 - the same
-
     if saved.get("kind") == KIND:
-        yield from of_the_launcher(submission, record, saved)
-    yield from of_the_cluster(submission, record, saved)
+        yield from launcher.evidence(submission, record, saved)
+    yield from cluster.evidence(submission, record, saved)
     yield from evidence_of_code(record)
 
 
@@ -35,8 +32,4 @@ def stop_remote(submission: Submission, record: ExitRecord | None, saved: Mappin
         RaydpWrapError: it may still run.
 
     """
-    if not saved:
-        return
-    from raydp_wrap_spark.cluster.judging import stop_remote as on_the_cluster  # noqa: PLC0415 - a run may have no watch
-
-    on_the_cluster(submission, record, saved)
+    cluster.stop_remote(submission, record, saved)

@@ -12,13 +12,13 @@ from raydp_wrap.process import PIPE, Process
 from raydp_wrap_spark.arguments import restored
 from raydp_wrap_spark.errors import SparkNotFoundError, SubmitEndedError
 from raydp_wrap_spark.faststart.answers import question
+from raydp_wrap_spark.names import MAIN_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["MAIN_CLASS", "build_command"]
+__all__ = ["build_command"]
 
-MAIN_CLASS = "org.apache.spark.deploy.SparkSubmit"
 _LAUNCHER_CLASS = "org.apache.spark.launcher.Main"
 # Alone on a line, before the command: whatever comes before it was printed by the JVM.
 _START = b"\0\n"

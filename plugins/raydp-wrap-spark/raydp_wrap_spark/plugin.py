@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.hookspecs import hookimpl
 
+from raydp_wrap_spark.names import MAIN_CLASS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -33,6 +35,8 @@ def raydp_wrap_build_launch(tool: str, argv: Sequence[str], env: Mapping[str, st
 @hookimpl
 def raydp_wrap_watch(submission: Submission, launch: Launch) -> Watch | None:
     """Listen to a Spark driver, or to who submits it to a cluster."""
+    if MAIN_CLASS not in launch.argv:
+        return None
     from raydp_wrap_spark.watching import watch  # noqa: PLC0415 - the same
 
     return watch(submission, launch)
@@ -41,14 +45,17 @@ def raydp_wrap_watch(submission: Submission, launch: Launch) -> Watch | None:
 @hookimpl
 def raydp_wrap_stop_remote(submission: Submission, record: ExitRecord | None, saved: Mapping[str, Any]) -> None:
     """End the cluster's driver of a job that was stopped."""
-    from raydp_wrap_spark.judging import stop_remote  # noqa: PLC0415 - the same
+    if saved:
+        from raydp_wrap_spark.judging import stop_remote  # noqa: PLC0415 - the same
 
-    stop_remote(submission, record, saved)
+        stop_remote(submission, record, saved)
 
 
 @hookimpl
 def raydp_wrap_evidence(submission: Submission, record: ExitRecord, saved: Mapping[str, Any]) -> Iterable[Evidence]:
     """Say what the driver's launcher connection, its cluster and Spark's exit codes tell."""
+    if not saved:
+        return ()
     from raydp_wrap_spark.judging import evidence  # noqa: PLC0415 - the same
 
     return evidence(submission, record, saved)

@@ -9,7 +9,8 @@ from raydp_wrap.model import Launch
 from raydp_wrap_spark.environment import spark_environment
 from raydp_wrap_spark.faststart import equip, is_on
 from raydp_wrap_spark.java import find_java, without_missing_module
-from raydp_wrap_spark.launcher import MAIN_CLASS, build_command
+from raydp_wrap_spark.launcher import build_command
+from raydp_wrap_spark.names import MAIN_CLASS
 from raydp_wrap_spark.options import Options
 from raydp_wrap_spark.settings import checked
 

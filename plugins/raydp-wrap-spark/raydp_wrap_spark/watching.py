@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from raydp_wrap_spark.cluster import describe
 from raydp_wrap_spark.cluster.watch import cluster_watch
-from raydp_wrap_spark.launcher import MAIN_CLASS
 from raydp_wrap_spark.launcher_protocol.making import launcher_watch
 
 if TYPE_CHECKING:
@@ -17,14 +16,12 @@ __all__ = ["watch"]
 
 
 def watch(submission: Submission, launch: Launch) -> Watch | None:
-    """The watch over LAUNCH; None where it is no Spark application, or nothing can be learnt of it.
+    """The watch over LAUNCH, which starts Spark; None where nothing can be learnt of it.
 
     Raises:
         UsageError: a setting is wrong.
 
     """
-    if MAIN_CLASS not in launch.argv:
-        return None
     submitted = cluster_watch(submission, launch)
     if submitted is not None:
         return submitted

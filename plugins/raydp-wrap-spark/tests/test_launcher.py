@@ -6,7 +6,8 @@ import pytest
 
 from raydp_wrap_spark.environment import spark_environment
 from raydp_wrap_spark.errors import SparkNotFoundError, SubmitEndedError
-from raydp_wrap_spark.launcher import MAIN_CLASS, build_command
+from raydp_wrap_spark.launcher import build_command
+from raydp_wrap_spark.names import MAIN_CLASS
 
 
 @pytest.fixture

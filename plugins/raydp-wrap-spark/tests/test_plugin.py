@@ -36,5 +36,11 @@ def test_importing_the_plugin_imports_nothing_behind_it():
         "print(sorted(m for m in sys.modules if m.startswith(('raydp_wrap', 'pyspark', 'subprocess'))))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    known = ["raydp_wrap", "raydp_wrap.hookspecs", "raydp_wrap_spark", "raydp_wrap_spark.plugin"]
+    known = [
+        "raydp_wrap",
+        "raydp_wrap.hookspecs",
+        "raydp_wrap_spark",
+        "raydp_wrap_spark.names",
+        "raydp_wrap_spark.plugin",
+    ]
     assert done.stdout == f"{known}\n"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from raydp_wrap_spark.launcher import MAIN_CLASS
+from raydp_wrap_spark.names import MAIN_CLASS
 from raydp_wrap_spark.submit import spark_submit
 
 VECTOR = "--add-modules=jdk.incubator.vector"

@@ -14,7 +14,7 @@ from raydp_wrap.process import DEVNULL, PIPE, Process
 
 from raydp_wrap_spark.cluster.driver_states import PREFIX, told
 from raydp_wrap_spark.cluster.truth import Told, TruthUnknownError
-from raydp_wrap_spark.launcher import MAIN_CLASS
+from raydp_wrap_spark.names import MAIN_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raydp_wrap_spark.launcher import MAIN_CLASS
+from raydp_wrap_spark.names import MAIN_CLASS
 from raydp_wrap_spark.options import Options
 from raydp_wrap_spark.properties import configured
 

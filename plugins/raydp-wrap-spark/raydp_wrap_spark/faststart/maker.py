@@ -18,7 +18,7 @@ from raydp_wrap.process import DEVNULL, STDOUT, Process
 from raydp_wrap_spark.faststart.archive import use_options
 from raydp_wrap_spark.faststart.cache import Cache
 from raydp_wrap_spark.faststart.jvm import Build
-from raydp_wrap_spark.launcher import MAIN_CLASS
+from raydp_wrap_spark.names import MAIN_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from raydp_wrap_spark import settings
-from raydp_wrap_spark.launcher import MAIN_CLASS
 from raydp_wrap_spark.launcher_protocol.server import LauncherServer
 from raydp_wrap_spark.launcher_protocol.watch import PORT, SECRET, LauncherWatch
+from raydp_wrap_spark.names import MAIN_CLASS
 from raydp_wrap_spark.options import Options
 from raydp_wrap_spark.properties import configured
 

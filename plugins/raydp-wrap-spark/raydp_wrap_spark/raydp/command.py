@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import UsageError
 
-from raydp_wrap_spark.launcher import MAIN_CLASS
+from raydp_wrap_spark.names import MAIN_CLASS
 from raydp_wrap_spark.raydp.address import node_address
 from raydp_wrap_spark.raydp.installation import spark_version
 

@@ -5,7 +5,7 @@ from raydp_wrap.model import Launch
 
 from raydp_wrap_spark.cluster import describe
 from raydp_wrap_spark.cluster.hadoop import properties
-from raydp_wrap_spark.launcher import MAIN_CLASS
+from raydp_wrap_spark.names import MAIN_CLASS
 
 RM = "yarn.resourcemanager"
 

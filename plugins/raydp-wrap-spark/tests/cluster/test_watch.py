@@ -11,7 +11,7 @@ from raydp_wrap.model import Launch, Submission
 from raydp_wrap.watch import Notice
 
 from raydp_wrap_spark.cluster.watch import KIND, cluster_watch
-from raydp_wrap_spark.launcher import MAIN_CLASS
+from raydp_wrap_spark.names import MAIN_CLASS
 
 SUBMISSION = Submission("s", "n", 0.0)
 CLUSTER = ["--master", "spark://a:7077,b:7078", "--deploy-mode", "cluster"]

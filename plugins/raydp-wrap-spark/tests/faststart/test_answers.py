@@ -8,7 +8,8 @@ import pytest
 from raydp_wrap_spark.environment import spark_environment
 from raydp_wrap_spark.faststart import answers
 from raydp_wrap_spark.faststart.answers import question
-from raydp_wrap_spark.launcher import MAIN_CLASS, build_command
+from raydp_wrap_spark.launcher import build_command
+from raydp_wrap_spark.names import MAIN_CLASS
 
 # What Spark's launcher answers, and how often it was asked.
 LAUNCHER = """#!/bin/sh
