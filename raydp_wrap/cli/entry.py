@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import resource
 import select
 import signal
 import sys
@@ -25,6 +26,7 @@ __all__ = ["enter", "hold_signals", "leave", "release_if_blocked"]
 _LATE = frozenset((signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2))
 # What plugins registered to be done at the end may take this long, in seconds.
 _EXIT_LIMIT = 5.0
+_SIGNAL_BASE = 128
 _COERCED = frozenset(("C.UTF-8", "C.utf8", "UTF-8"))
 
 
@@ -101,11 +103,12 @@ def release_if_blocked(fd: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _LATE)
 
 
-def leave(outcome: Outcome, tell: Callable[[Outcome], None] = explain) -> int:
+def leave(outcome: Outcome, tell: Callable[[Outcome], None] = explain, *, alike: bool = False) -> int:
     """Say what needs saying of OUTCOME, by TELL; the exit code.
 
     A command that Ctrl-C ended is followed by the same signal: a shell goes on with its loop or script after
-    a plain exit with 130, and stops only when it sees that its child died of SIGINT.
+    a plain exit with 130, and stops only when it sees that its child died of SIGINT. ALIKE: any signal that ended
+    the command ends us, so that our caller sees what it would have seen of the command itself.
     """
     release_if_blocked(2)
     tell(outcome)
@@ -114,7 +117,23 @@ def leave(outcome: Outcome, tell: Callable[[Outcome], None] = explain) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         os.kill(os.getpid(), signal.SIGINT)  # process 1 survives this: the code has to do
-    return exit_status(outcome)
+    status = exit_status(outcome)
+    if alike and outcome.signal is not None and status == _SIGNAL_BASE + outcome.signal:
+        _die_of(outcome.signal)
+    return status
+
+
+def _die_of(number: int) -> None:
+    """End by signal NUMBER, without a core dump. Returns where that can't be: process 1 survives most of them."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
 
 
 def _undo_locale_coercion() -> None:

@@ -24,7 +24,9 @@ __all__ = ["diagnose", "explain", "put", "report_error", "say", "show"]
 
 _STDOUT = 1
 _PARSED = re.compile(
-    r"application[0-9_]+|driver-[0-9-]+|exit code:\s*\d+|pod name:|submission ID spark:|(version )", re.IGNORECASE
+    r"application[0-9_]+|driver-[0-9-]+|exit code:\s*\d+|pod name:|submission ID spark:|(version )"
+    r"|spark-app-selector -> |Exception in thread \"|driverState|submissionId",
+    re.IGNORECASE,
 )
 # Who reads the last 20 lines of a log (Airflow's alerts) is to find all of it there.
 _MOST_LINES = 15

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import signal
 from typing import TYPE_CHECKING
 
 import click
 
 from raydp_wrap import foreground, settings
+from raydp_wrap.cli.descriptors import named_descriptors
 from raydp_wrap.cli.entry import hold_signals, leave, release_if_blocked
 from raydp_wrap.cli.messages import put, say
 from raydp_wrap.cli.values import Duration, EnvironmentEntry, SignalNumber
@@ -20,12 +20,7 @@ from raydp_wrap.model import Launch
 from raydp_wrap.outcome import to_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from raydp_wrap.model import Outcome
-
-_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,7})")
-_STANDARD = 2
 
 
 @click.command(
@@ -84,7 +79,7 @@ def run(
         raise UsageError(f"there is no directory {cwd!r} to run the command in: make it, or name another.")
     if not command[0]:
         raise CommandNotFoundError(errno.ENOENT, "the command's name is empty: give one that can be run.", "")
-    named = _named_descriptors(command)
+    named = named_descriptors(command)
     launch = Launch(argv=command, cwd=cwd, env={**os.environ, **dict(env)} if env else None, pass_fds=named)
     hold_signals()
     outcome = foreground.run(
@@ -108,22 +103,6 @@ def run(
 def _sinks(report: str | None, more: tuple[str, ...]) -> tuple[str, ...]:
     named = [] if report is None else [f"file:{report}"]
     return (*named, *more, *settings.sink_texts(os.environ, {}, ()))
-
-
-def _named_descriptors(command: Iterable[str]) -> tuple[int, ...]:
-    """The inherited descriptors that COMMAND names: a shell's ``<(…)`` is /dev/fd/63 and an open 63.
-
-    Ours are all closed on exec, so one that isn't was given to us for the command.
-    """
-    found = set()
-    for argument in command:
-        for number in map(int, _DESCRIPTOR.findall(argument)):
-            try:
-                if number > _STANDARD and os.get_inheritable(number):
-                    found.add(number)
-            except OSError:
-                continue  # not open: the command will say so
-    return tuple(sorted(found))
 
 
 def _print_json(outcome: Outcome) -> None:

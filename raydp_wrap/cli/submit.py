@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raydp_wrap import plugins, settings, sinks
+from raydp_wrap.cli.descriptors import named_descriptors
 from raydp_wrap.cli.entry import enter, hold_signals, leave
 from raydp_wrap.cli.messages import diagnose, say
 from raydp_wrap.foreground import Policy, run
@@ -19,16 +21,19 @@ __all__ = ["raydp_submit", "submit"]
 
 def submit(tool: str, argv: Sequence[str]) -> int:
     """Run TOOL's command line under a guard, in the foreground; its exit code."""
+    named = named_descriptors(argv)
     launch = plugins.build_launch(tool, argv, os.environ)
     policy = Policy(
         name=launch.name or tool,
-        sinks=tuple(settings.sink_texts(os.environ, launch.settings, sinks.schemes(plugins.sinks(say)))),
         grace=settings.grace(os.environ, launch.settings),
+        sinks=tuple(settings.sink_texts(os.environ, launch.settings, sinks.schemes(plugins.sinks(say)))),
         report_timeout=settings.report_timeout(os.environ, launch.settings),
-        hand_over=(0, 1),
+        hand_over=(0, 1, *named),
+        keep_ignored=True,
     )
     hold_signals()
-    return leave(run(launch, policy, tell=say), diagnose)
+    outcome = run(replace(launch, pass_fds=(*launch.pass_fds, *named)), policy, tell=say)
+    return leave(outcome, diagnose, alike=True)
 
 
 def raydp_submit() -> int:

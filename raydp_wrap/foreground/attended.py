@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from raydp_wrap.process import Guard, IncomingSignals, Received
     from raydp_wrap.watch import Notice
 
-__all__ = ["STOPS", "Attended", "heard"]
+__all__ = ["IGNORED", "STOPS", "Attended", "heard"]
 
 # Passed on without being a request to stop: QUIT makes a JVM dump its threads, HUP makes a server reload.
 _PASSED_ON = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+#: What a command that was called directly would go on ignoring, if we were called with it ignored.
+IGNORED: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 _SHORT_GRACE = 1.0
 # `timeout` and a group kill send the same signal twice at once: that is one request, not two.
 _ONE_REQUEST = 0.1
@@ -33,10 +35,10 @@ _ASKING = 5.0
 _LONGEST_WAIT = 3_600_000.0  # milliseconds
 
 
-def heard(*, shared: bool) -> list[int]:
-    """The signals to act on: not those that a terminal's user (nohup, a background job) has us ignore."""
+def heard(*, keep_ignored: bool) -> list[int]:
+    """The signals to act on: not those that our caller (nohup, a shell with a background job) has us ignore."""
     numbers = [*STOPS, *_PASSED_ON]
-    kept = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT} if shared else {signal.SIGHUP}
+    kept = IGNORED if keep_ignored else (signal.SIGHUP,)
     return [n for n in numbers if n not in kept or signal.getsignal(n) is not signal.SIG_IGN]
 
 

@@ -18,7 +18,9 @@ class Policy:
 
     ``report_timeout`` is how long the end may wait for sinks; what they have not taken by then stays in the
     outbox. ``hand_over`` are descriptors that are the command's alone once it runs: ours become /dev/null, so
-    that whoever is at their other end sees them closed as soon as the command closes them.
+    that whoever is at their other end sees them closed as soon as the command closes them. ``keep_ignored``:
+    HUP, INT and QUIT that are ignored here stay so, for the command and for us, as in a command called directly;
+    otherwise INT and QUIT do on a terminal only.
     """
 
     name: str = ""
@@ -29,3 +31,4 @@ class Policy:
     report_timeout: float = 5.0
     tags: Mapping[str, str] = field(default_factory=dict)
     hand_over: tuple[int, ...] = ()
+    keep_ignored: bool = False

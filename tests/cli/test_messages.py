@@ -25,6 +25,10 @@ PARSED = [
     r"submission ID spark:(.+?-driver)",
     r"\s*[eE]xit code: (\d+)",
     r"version (.*)",
+    r"spark-app-selector -> ([^,]+), ",
+    r'Exception in thread "',
+    r"driverState",
+    r"submissionId",
 ]
 TOKENS = st.sampled_from(
     [
@@ -37,6 +41,7 @@ TOKENS = st.sampled_from(
             "exit code: 3",
             "Exit code:  4",
         ),
+        *("spark-app-selector -> a, ", 'Exception in thread "main"', '"driverState" : "X"', '"submissionId" : "x"'),
         *("exit code", "version 3.5", "version ", "pod name: a-b-driver", "submission ID spark:a-driver", " ", "x"),
     ]
 )

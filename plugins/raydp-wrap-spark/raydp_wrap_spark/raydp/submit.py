@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,9 @@ def raydp_submit(argv: Sequence[str], env: Mapping[str, str]) -> Launch:
 
     """
     if argv and argv[0] == "help":
-        sys.stdout.write(_USAGE)
+        # Past sys.stdout, which is put aside while a plugin runs.
+        with os.fdopen(1, "wb", closefd=False) as stdout:
+            stdout.write(_USAGE.encode())
         raise SubmitEndedError(0)
     ray_conf, arguments = _ray_conf(argv)
     if not arguments:

@@ -76,7 +76,6 @@ def test_a_terminal_is_the_applications_and_ctrl_c_ends_it(pair, app):
 
 
 @pytest.mark.requirement("drop-in-2")
-@pytest.mark.xfail(strict=True, reason="descriptors above 2 do not reach the driver yet")
 def test_what_a_shell_opened_for_an_argument_is_open(pair):
     """``<(command)`` is /dev/fd/63 and an open 63, in a Java application."""
     shell = ["bash", "-c", '"$1" "${@:2:3}" "$5" "read:"<(echo from the shell)', "bash"]
