@@ -13,7 +13,7 @@ AIRFLOW := .venv-airflow
 AIRFLOW_NEEDS := apache-airflow==3.3.2 apache-airflow-providers-common-compat requests tenacity
 AIRFLOW_PROVIDER := apache-airflow-providers-apache-spark==6.3.4
 
-.PHONY: demo test test-slow test-all lint bench wheel clean
+.PHONY: demo test environments test-slow-core test-slow-spark test-slow test-all lint bench wheel clean
 
 # Spark needs Java 17 or newer: the one that is here, or a runtime from PyPI.
 HAS_JAVA := $(shell { test -n "$$JAVA_HOME" || java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])'; } && echo yes)
@@ -59,11 +59,19 @@ demo: $(VENV)/spark.stamp
 test: $(VENV)/spark.stamp
 	$(PYTEST) -m "not slow" tests $(SPARK)/tests
 
-test-slow: $(VENV)/spark.stamp
+# What they need beside Spark. Without one of them its suite says so and is skipped.
+environments: $(VENV)/spark.stamp
 	$(BIN)/python -m pip install --quiet --editable "$(SPARK)[java]"
 	-$(MAKE) --no-print-directory $(RAYDP)/raydp.stamp
 	-$(MAKE) --no-print-directory $(AIRFLOW)/airflow.stamp
-	$(PYTEST) -m slow tests $(SPARK)/tests
+
+test-slow-core: $(VENV)/spark.stamp
+	$(PYTEST) -m slow tests
+
+test-slow-spark: environments
+	$(PYTEST) -m slow --durations=25 $(SPARK)/tests
+
+test-slow: test-slow-core test-slow-spark
 
 test-all: test test-slow
 

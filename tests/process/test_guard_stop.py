@@ -113,6 +113,26 @@ def test_a_signal_to_the_guard_is_a_stop(number: int) -> None:
     assert record.driver.signal == number
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_one_that_is_ignored_where_we_were_called_is_a_stop_of_the_guard_all_the_same(number: int) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Guard.start(Launch(argv=("/bin/sleep", "60")), keep_ignored=(number,), grace=0.1) as guard:
+            assert f"{1 << (number - 1):016x}" in _ignored(guard.pid)
+            os.kill(guard.guard_pid, number)
+            record = guard.wait(30)
+    finally:
+        signal.signal(number, before)
+    assert record.cause is Cause.SIGNAL
+    assert record.driver is not None
+    assert record.driver.signal == signal.SIGKILL
+
+
+def _ignored(pid: int) -> str:
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(line for line in file if line.startswith("SigIgn:"))
+
+
 @pytest.mark.requirement("guard-2.6", "fault-2")
 def test_a_stop_that_was_asked_for_outlives_the_guard() -> None:
     with stubborn(grace=60) as guard:
