@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.errors import UsageError
 
+from raydp_wrap_spark import kept_answers
 from raydp_wrap_spark.faststart.command import JAVA_VARIABLES
 from raydp_wrap_spark.faststart.errors import UnfitError
 from raydp_wrap_spark.faststart.jvm import identify
-from raydp_wrap_spark.faststart.place import create, place, write
+from raydp_wrap_spark.faststart.place import place
 from raydp_wrap_spark.options import Options
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["VARIABLES", "Question", "question"]
 
 _FORMAT = "1"
-_MOST = 64
 #: All that the launcher may read.
 VARIABLES = (
     "HADOOP_CONF_DIR",
@@ -120,16 +120,11 @@ class Question:
     options: tuple[str, ...]
     tail: tuple[str, ...]
 
-    @property
-    def _file(self) -> Path:
-        return self.directory / f"{self.key}.json"
-
     def recall(self) -> list[str] | None:
         """The launcher's answer, if it is known."""
         try:
-            head = [self._filled(word) for word in json.loads(self._file.read_bytes())["head"]]
-            os.utime(self._file)
-        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            head = [self._filled(word) for word in kept_answers.recall(self.directory, self.key)["head"]]
+        except (ValueError, KeyError, TypeError, IndexError):
             return None
         return [*head, *self.tail] if head else None
 
@@ -139,14 +134,8 @@ class Question:
         if tail != self.tail or not head:
             return
         template = [self._emptied(word, before) for before, word in zip(("", *head), head, strict=False)]
-        if None in template:
-            return
-        try:
-            create(self.directory)
-            write(self._file, {"head": template})
-            self._make_room()
-        except (OSError, UsageError):
-            return
+        if None not in template:
+            kept_answers.keep(self.directory, self.key, {"head": template})
 
     def _emptied(self, word: str, before: str) -> str | list[int] | None:
         """WORD as it may lie on disk: where it stands in the options, or itself; None: not at all."""
@@ -161,12 +150,6 @@ class Question:
             return word
         index, start, end = map(int, word)
         return self.options[index][start:end]
-
-    def _make_room(self) -> None:
-        with os.scandir(self.directory) as entries:
-            found = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries)
-        for _, path in found[:-_MOST]:
-            os.unlink(path)
 
 
 def question(java: str, argv: Sequence[str], env: Mapping[str, str]) -> Question | None:

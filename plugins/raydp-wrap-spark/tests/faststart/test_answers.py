@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from raydp_wrap_spark import kept_answers
 from raydp_wrap_spark.environment import spark_environment
 from raydp_wrap_spark.faststart import answers
 from raydp_wrap_spark.faststart.answers import question
@@ -169,7 +170,7 @@ def test_a_damaged_answer_is_asked_again(build, asked, user):
 
 
 def test_their_number_is_bounded(build, user, monkeypatch):
-    monkeypatch.setattr(answers, "_MOST", 3)
+    monkeypatch.setattr(kept_answers, "_MOST", 3)
     for number in range(5):
         build("--name", str(number), "app.py")
     assert len(stored(user)) == 3
