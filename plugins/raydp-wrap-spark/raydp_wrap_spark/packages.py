@@ -7,26 +7,21 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import StartError
 from raydp_wrap.process import DEVNULL, PIPE, Process
 
+from raydp_wrap_spark.asked_pythons import PROGRAM, question, read
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from raydp_wrap_spark.asked_pythons import Said
 
 __all__ = ["is_this_python", "origins_in", "own_origins"]
-
-# Run by another Python, of any version. Unlike a script, -c has the current directory on its path: a
-# directory named as a package there is not the package.
-_WHERE = """
-import importlib.util, os, sys
-sys.path = [path for path in sys.path if path]
-for name in sys.argv[1:]:
-    found = importlib.util.find_spec(name)
-    sys.stdout.buffer.write(b"\\0" + os.fsencode(found.origin if found and found.origin else ""))
-"""
 
 
 def is_this_python(command: str, env: Mapping[str, str]) -> bool:
@@ -55,29 +50,34 @@ def own_origins(names: Iterable[str]) -> dict[str, str]:
 
 
 def origins_in(command: str, names: Iterable[str], env: Mapping[str, str]) -> dict[str, str]:
-    """Return the same of the Python COMMAND, which is started in ENV; nothing if that can't be done."""
+    """Return the same of the Python COMMAND, which is started in ENV; nothing if that can't be done.
+
+    It isn't started again where its last answer is kept and would be the same.
+    """
     path = _program(command, env)
     if path is None:
         return {}
-    names = tuple(names)
-    try:
-        python = Process(
-            [path, *command.split()[1:], "-c", _WHERE, *names],
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            env=env,
-            death_signal=signal.SIGKILL,
-        )
-    except StartError:
+    names, options = tuple(names), command.split()[1:]
+    asked = question(path, options, names, env)
+    if asked is not None and (known := asked.recall()) is not None:
+        return known
+    began = time.time_ns()
+    said = _ask([path, *options, "-c", PROGRAM, *names], env)
+    if said is None or len(said.origins) != len(names):
         return {}
+    if asked is not None:
+        asked.keep(said, began)
+    return {name: file for name, file in zip(names, said.origins, strict=True) if file}
+
+
+def _ask(argv: Sequence[str], env: Mapping[str, str]) -> Said | None:
+    try:
+        python = Process(argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=env, death_signal=signal.SIGKILL)
+    except StartError:
+        return None
     with python:
         output, _ = python.communicate()
-    if python.returncode != 0:
-        return {}
-    # What a sitecustomize prints comes before.
-    _, *files = os.fsdecode(output).split("\0")
-    return {name: file for name, file in zip(names, files[-len(names) :], strict=False) if file}
+    return None if python.returncode else read(output)
 
 
 def _program(command: str, env: Mapping[str, str]) -> str | None:
