@@ -7,7 +7,7 @@ import stat
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from raydp_wrap_spark import asked_pythons, kept_answers, packages
@@ -60,7 +60,9 @@ class Venv:
         self.bin.mkdir(parents=True)
         self.python = self.bin / "python3"
         self.python.symlink_to(os.path.realpath(sys.executable))
-        (root / "venv" / "pyvenv.cfg").write_text(f"home = {os.path.dirname(os.path.realpath(sys.executable))}\n")
+        base = os.path.dirname(os.path.realpath(sys.executable))
+        text = f"home = {base}\ninclude-system-site-packages = false\n"
+        (root / "venv" / "pyvenv.cfg").write_text(text)
         version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         self.site = root / "venv" / "lib" / version / "site-packages"
         self.site.mkdir(parents=True)
@@ -219,16 +221,27 @@ def test_where_somebodys_code_runs_first_all_variables_count(venv, file, text):
 
 @pytest.mark.requirement("start-python")
 def test_what_another_finder_finds_is_always_asked(venv):
-    (venv.site / "sitecustomize.py").write_text("import sys\nclass F: find_spec = None.__class__\n")
-    venv.origin()
-    assert len(venv.kept) == 1
     (venv.site / "sitecustomize.py").write_text(
         "import sys\nclass Finder:\n    def find_spec(self, *_): pass\nsys.meta_path.append(Finder())\n"
     )
-    before = venv.asked
     venv.origin()
     venv.origin()
-    assert venv.asked == before + 2
+    assert venv.asked == 2
+    assert venv.kept == []
+
+
+@pytest.mark.requirement("start-python")
+@pytest.mark.parametrize(("mapping", "asked"), [({"mine": "/src/mine"}, 1), ({"wanted": "/src/wanted"}, 2)])
+def test_an_editable_install_of_something_else_changes_nothing(venv, mapping, asked):
+    (venv.site / "__editable___mine_finder.py").write_text(
+        f"import sys\nMAPPING = {mapping}\nclass Finder:\n    def find_spec(*_): pass\n"
+        "def install(): sys.meta_path.append(Finder)\n"
+    )
+    hook = "import __editable___mine_finder; __editable___mine_finder.install()"
+    (venv.site / "__editable__.mine.pth").write_text(hook)
+    venv.origin()
+    venv.origin(UNRELATED="x")
+    assert venv.asked == asked
 
 
 @pytest.mark.requirement("start-python")
@@ -237,8 +250,25 @@ def test_a_script_that_looks_for_a_python_is_always_asked(venv, executable):
     shim = executable(venv.root / "shims" / "python3", f'#!/bin/sh\nexec "{venv.python}" "$@"\n')
     assert [venv.origin(str(shim)), venv.origin(str(shim))] == [expected] * 2
     assert [venv.origin(f"env {venv.python}"), venv.origin(f"env {venv.python}")] == [expected] * 2
-    assert venv.asked == 4
+    # One that hides itself: sys.executable is the script.
+    hidden = executable(venv.root / "hidden" / "python3", f'#!/bin/bash\nexec -a "$0" "{venv.python}" "$@"\n')
+    venv.origin(str(hidden))
+    venv.origin(str(hidden))
+    assert venv.asked == 6
     assert venv.kept == []
+
+
+@pytest.mark.requirement("start-python")
+def test_a_program_that_starts_a_python_elsewhere_is_always_asked(venv, monkeypatch):
+    ask = packages._ask
+    monkeypatch.setattr(packages, "_ask", lambda argv, env: ask(["/usr/bin/env", str(venv.python), *argv[1:]], env))
+    binary = venv.root / "python3"
+    binary.symlink_to("/bin/true")
+    assert venv.origin(str(binary)) is None
+    assert venv.kept == []
+    monkeypatch.setattr(packages, "_ask", ask)
+    venv.origin()
+    assert len(venv.kept) == 1
 
 
 @pytest.mark.requirement("start-python")
@@ -327,6 +357,7 @@ _STEPS = st.lists(
 @pytest.mark.requirement("start-python")
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
+@example(steps=[("site", "package"), ("more", "empty"), ("more", "package"), ("more", "remove")])
 def test_a_kept_answer_is_the_one_that_would_be_given(steps, tmp_path_factory, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(asked_pythons, "_SETTLING", -(10**15))
