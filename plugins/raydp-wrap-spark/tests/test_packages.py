@@ -178,6 +178,18 @@ def test_a_python_is_asked_again_when_something_changed(venv, change):
 
 
 @pytest.mark.requirement("start-python")
+def test_a_site_directory_that_comes_to_be_is_noticed(venv):
+    config = venv.root / "venv" / "pyvenv.cfg"
+    config.write_text(config.read_text().replace("= false", "= true"))
+    assert [venv.origin(), venv.origin()] == [None, None]
+    assert venv.asked == 1
+    users = venv.root / ".local" / "lib" / venv.site.parent.name / "site-packages"
+    users.mkdir(parents=True)
+    expected = venv.install(users)
+    assert venv.origin() == expected
+
+
+@pytest.mark.requirement("start-python")
 def test_other_words_variables_or_names_are_other_questions(venv):
     site, more = venv.install(venv.site), venv.install(venv.more)
     (venv.root / "home").mkdir()
@@ -355,7 +367,7 @@ _STEPS = st.lists(
 
 
 @pytest.mark.requirement("start-python")
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
 @example(steps=[("site", "package"), ("more", "empty"), ("more", "package"), ("more", "remove")])
 def test_a_kept_answer_is_the_one_that_would_be_given(steps, tmp_path_factory, monkeypatch):
