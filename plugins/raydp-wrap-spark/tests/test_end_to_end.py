@@ -138,7 +138,7 @@ def test_nothing_survives_sigkill(environment, victim):
         for fd in watched.values():
             os.close(fd)
         assert not left, {pid: everyone[pid] for pid in left}
-        assert submit.wait(WITHIN) == (-signal.SIGKILL if victim == "raydp-submit" else 128 + signal.SIGKILL)
+        assert submit.wait(WITHIN) == -signal.SIGKILL
     # The requirement is a second; the guard's own grace is half of it, the rest is a busy machine's.
     assert gone_after < 5.0
     print(f"\nSIGKILL of the {victim}: everything gone after {gone_after * 1000:.0f} ms")

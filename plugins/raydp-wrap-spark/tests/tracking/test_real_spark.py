@@ -53,5 +53,5 @@ def test_one_that_is_submitted_is_told_of_once_from_outside(environment, told, t
     done = run({**environment, "RAYDP_WRAP_SINKS": told.sink}, *command)
     outcome = told.one()
     assert (done.returncode, done.stdout) == (3, f"{outcome['submission_id']} None\n"), done.stderr[-3000:]
-    assert (outcome["state"], outcome["exit_code"], outcome["name"]) == ("FAILED", 3, "raydp-submit")
+    assert (outcome["state"], outcome["exit_code"], outcome["name"]) == ("FAILED", 3, "submitted.py")
     assert not inside.exists()
