@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from raydp_wrap.model import Launch
 
 from raydp_wrap_spark.environment import spark_environment
-from raydp_wrap_spark.faststart import equip, is_on
+from raydp_wrap_spark.faststart import equip, is_on, with_compiled
 from raydp_wrap_spark.java import find_java, without_missing_module
 from raydp_wrap_spark.launcher import build_command
 from raydp_wrap_spark.names import MAIN_CLASS
@@ -36,11 +36,14 @@ def launch_in(env: Mapping[str, str], argv: Sequence[str]) -> Launch:
     """Do the rest of :func:`spark_submit`, ENV being :func:`spark_environment`'s. Raises the same."""
     options = Options(argv)
     settings = checked(options, env)
-    built = build_command(find_java(env), argv, env, reuse=is_on(env, settings))
+    fast = is_on(env, settings)
+    built = build_command(find_java(env), argv, env, reuse=fast)
     command, env = _without_env_command(built, env)
     end = command.index(MAIN_CLASS) if MAIN_CLASS in command else len(command)
     command = without_missing_module(command[:end]) + command[end:]
     command = equip(command, MAIN_CLASS, env, settings)
+    if fast:
+        env = with_compiled(env, options)
     return Launch(tuple(command), executable=command[0], env=env, settings=settings, name=options.name)
 
 
