@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from raydp_wrap.cli.messages import explain, report_error, say
 from raydp_wrap.errors import RaydpWrapError
-from raydp_wrap.model import TerminalState
+from raydp_wrap.model import Reason, TerminalState
 from raydp_wrap.outcome import exit_status
 
 if TYPE_CHECKING:
@@ -118,9 +118,16 @@ def leave(outcome: Outcome, tell: Callable[[Outcome], None] = explain, *, alike:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         os.kill(os.getpid(), signal.SIGINT)  # process 1 survives this: the code has to do
     status = exit_status(outcome)
-    if alike and outcome.signal is not None and status == _SIGNAL_BASE + outcome.signal:
+    if alike and outcome.signal is not None and status == _SIGNAL_BASE + outcome.signal and not _was_ours(outcome):
         _die_of(outcome.signal)
     return status
+
+
+def _was_ours(outcome: Outcome) -> bool:
+    """Whether it was us who ended the command by the signal: that is nobody's to see."""
+    return outcome.reason is Reason.EXIT_FORCED or (
+        outcome.reason is Reason.STOP_REQUESTED and outcome.signal == signal.SIGKILL
+    )
 
 
 def _die_of(number: int) -> None:

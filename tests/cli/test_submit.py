@@ -45,6 +45,20 @@ def test_a_command_that_died_of_a_signal_is_followed_by_it(submit: list[str], nu
 
 
 @pytest.mark.requirement("submit-alike")
+def test_a_signal_of_ours_is_not_followed(submit: list[str]) -> None:
+    """The ladder's SIGKILL, of a command that did not heed the stop."""
+    env = {**os.environ, "RAYDP_WRAP_PLUGINS": "fake-spark", "RAYDP_WRAP_GRACE": "0.1s"}
+    script = "trap '' TERM; echo up; while :; do sleep 1000; done"
+    with subprocess.Popen([*submit, script], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as face:
+        assert face.stdout is not None
+        assert face.stdout.readline() == b"up\n"
+        face.terminate()
+        _, said = face.communicate(timeout=60)
+    assert face.returncode == 137
+    assert said.startswith(b"raydp-wrap: KILLED (StopRequested): a stop was asked for by SIGTERM")
+
+
+@pytest.mark.requirement("submit-alike")
 def test_an_exit_code_stays_one(submit: list[str]) -> None:
     done = run(submit, "exit 137")
     assert done.returncode == 137
