@@ -57,6 +57,10 @@ def test_the_cache_off_not_yet_in_use_failed_and_never(user, spark, java_home, t
     ok, text = cache_line()
     assert not ok
     assert "no room" in text
+    lock = cache.lock()
+    assert cache_line() == (True, f"being made; 0 of 2048 MB in {cache.directory}")
+    os.close(lock)
+    assert not cache_line()[0]
     made = tmp_path / "made"
     made.write_bytes(b"x" * (3 << 20))
     cache.put("k", made, {"java": f"{java_home}/bin/java", "spark": str(spark), "made_at": 0.0, "seconds": 9})

@@ -153,6 +153,20 @@ class Cache:
             return None
         return fd
 
+    def is_making(self) -> bool:
+        """Whether a maker is at work."""
+        try:
+            fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def clear_making(self) -> None:
         """Remove what a maker left behind. The caller holds the lock."""
         shutil.rmtree(self.making, ignore_errors=True)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.errors import RaydpWrapError
@@ -26,6 +27,9 @@ __all__ = ["DEADLINE", "after", "environment_of", "request_of", "start"]
 #: Seconds that one making may take.
 DEADLINE = 600.0
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL)
+# What HotSpot writes when an archive's page can't be had; a program's own fault is reported without it.
+_DIED_OF_IT = b"Error accessing class data sharing archive."
+_BEGINNING = 1 << 16
 # What the training run needs to find Spark, Java and Python as the user's run did; nothing else goes with it.
 _NEEDED = (
     "PATH",
@@ -63,12 +67,25 @@ def after(event: Event) -> None:
             if _crashed(event.outcome):
                 # Whatever it died of: the next run shows whether it does without the archive, too.
                 begun.cache.drop(begun.plan.key)
+                _clear_away(begun)
         elif event.outcome.state is TerminalState.FINISHED:
             start(begun)
 
 
 def _crashed(outcome: Outcome) -> bool:
     return outcome.state is TerminalState.FAILED and outcome.signal in _CRASHES
+
+
+def _clear_away(begun: Begun) -> None:
+    """Remove what the JVM wrote where the user's run was, if it says that it died of our archive and nothing else."""
+    archive = os.fsencode(begun.cache.path(begun.plan.key))
+    for file in Path(begun.directory).glob("hs_err_pid*.log"):
+        if not file.is_file():
+            continue
+        with contextlib.suppress(OSError), file.open("rb") as opened:
+            beginning = opened.read(_BEGINNING)
+            if _DIED_OF_IT in beginning and archive in beginning:
+                file.unlink()
 
 
 def start(begun: Begun) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ __all__ = ["Begun", "begin", "take"]
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A command that was built here: its archive, in use or missing; ENV is the driver's, LIMIT the cache's size."""
+    """A command that was built here: its archive, in use or missing; ENV is the driver's, LIMIT the cache's size.
+
+    It runs in ``directory``.
+    """
 
     cache: Cache
     plan: Plan
     env: Mapping[str, str]
     limit: int
     uses: bool
+    directory: str = field(default_factory=os.getcwd)
 
 
 # The process that builds a command runs it, and one at a time: a list of one is enough.

@@ -185,6 +185,27 @@ def test_an_archive_that_a_jvm_crashed_with_is_dropped(begin, cache, settled, nu
     assert (cache.entries() == []) is dropped
 
 
+@pytest.mark.requirement("start-no-crash-report")
+def test_a_report_of_a_crash_by_the_archive_does_not_stay_and_any_other_does(
+    begin, cache, settled, private, monkeypatch
+):
+    begin()
+    making.after(told())
+    settled()
+    (entry,) = cache.entries()
+    where = private / "where"
+    where.mkdir()
+    monkeypatch.chdir(where)
+    begin()
+    by_it = "# A fatal error\nError accessing class data sharing archive. Mapped file inaccessible\n"
+    (where / "hs_err_pid1.log").write_text(f"{by_it}Command Line: -XX:SharedArchiveFile={entry.path}\n")
+    (where / "hs_err_pid2.log").write_text(f"# A fatal error\nCommand Line: -XX:SharedArchiveFile={entry.path}\n")
+    (where / "hs_err_pid3.log").write_text(f"{by_it}Command Line: -XX:SharedArchiveFile=/the/users/own\n")
+    monkeypatch.chdir(private)
+    making.after(told(TerminalState.FAILED, signal.SIGBUS))
+    assert sorted(file.name for file in where.iterdir()) == ["hs_err_pid2.log", "hs_err_pid3.log"]
+
+
 @pytest.mark.requirement("start-only-speed")
 def test_a_cache_that_can_not_be_made_changes_nothing(begin, private):
     (private / "file").touch()
