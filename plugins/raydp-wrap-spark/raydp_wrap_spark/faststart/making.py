@@ -86,6 +86,8 @@ def _clear_away(begun: Begun) -> None:
             beginning = opened.read(_BEGINNING)
             if _DIED_OF_IT in beginning and archive in beginning:
                 file.unlink()
+                # Where a compiler's thread was hit, there is what it was at, too.
+                file.with_name(file.name.replace("hs_err_pid", "replay_pid")).unlink(missing_ok=True)
 
 
 def start(begun: Begun) -> bool:

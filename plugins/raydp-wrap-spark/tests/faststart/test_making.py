@@ -201,9 +201,12 @@ def test_a_report_of_a_crash_by_the_archive_does_not_stay_and_any_other_does(
     (where / "hs_err_pid1.log").write_text(f"{by_it}Command Line: -XX:SharedArchiveFile={entry.path}\n")
     (where / "hs_err_pid2.log").write_text(f"# A fatal error\nCommand Line: -XX:SharedArchiveFile={entry.path}\n")
     (where / "hs_err_pid3.log").write_text(f"{by_it}Command Line: -XX:SharedArchiveFile=/the/users/own\n")
+    for number in (1, 2):
+        (where / f"replay_pid{number}.log").touch()
     monkeypatch.chdir(private)
     making.after(told(TerminalState.FAILED, signal.SIGBUS))
-    assert sorted(file.name for file in where.iterdir()) == ["hs_err_pid2.log", "hs_err_pid3.log"]
+    left = ["hs_err_pid2.log", "hs_err_pid3.log", "replay_pid2.log"]
+    assert sorted(file.name for file in where.iterdir()) == left
 
 
 @pytest.mark.requirement("start-only-speed")
