@@ -25,7 +25,13 @@ def watch(submission: Submission, launch: Launch) -> Watch | None:
     submitted = cluster_watch(submission, launch)
     if submitted is not None:
         return submitted
+    cluster = describe(launch)
     driver = launcher_watch(submission, launch)
     if driver is not None:
-        driver.cluster = describe(launch)
-    return driver
+        driver.cluster = cluster
+        return driver
+    if cluster is None:
+        return None
+    from raydp_wrap_spark.cluster.yarn_watch import yarn_watch  # noqa: PLC0415 - most launches are no such ones
+
+    return yarn_watch(launch, cluster)

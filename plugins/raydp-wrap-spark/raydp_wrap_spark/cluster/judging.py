@@ -11,7 +11,7 @@ from raydp_wrap.model import Evidence, TerminalState
 from raydp_wrap_spark.cluster.clock import Deadline
 from raydp_wrap_spark.cluster.truth import TruthUnknownError
 from raydp_wrap_spark.cluster.verdict import verdict
-from raydp_wrap_spark.cluster.watch import KIND
+from raydp_wrap_spark.cluster.watch import KIND, YARN_KIND
 from raydp_wrap_spark.settings import CLUSTER_TIMEOUT
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ __all__ = ["evidence", "stop_remote"]
 
 # Of the 5 s there are for evidence.
 _MOST = 4.0
+_UNNAMED = (
+    "the application's id is not known, so YARN was not asked to end it and it may still run: look for it with "
+    "'yarn application -list', and end it by hand."
+)
 # What a stop has learnt, for the evidence that is asked for next, in the same process.
 _told: dict[str, Told] = {}
 
@@ -60,6 +64,8 @@ def stop_remote(
     else:
         return
     seconds = _seconds(timeout)
+    if not app and seconds and saved.get("kind") == YARN_KIND:
+        raise RaydpWrapError(_UNNAMED)
     if not app or not seconds:
         return  # the evidence says so, and what is left behind
     try:

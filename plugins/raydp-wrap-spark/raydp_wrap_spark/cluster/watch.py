@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from raydp_wrap_spark.cluster.listening import ClusterWatch
 
-__all__ = ["KIND", "cluster_watch"]
+__all__ = ["KIND", "YARN_KIND", "cluster_watch"]
 
 KIND = "standalone-cluster"
+YARN_KIND = "yarn"
 _STDERR = 2
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raydp_wrap_spark.cluster.scanner import Heard, Scanner
+from raydp_wrap_spark.cluster.scanner import STANDALONE, YARN, Heard, Scanner
 
 # As Spark 4.3 wrote them.
 BY_RPC = b"""\
@@ -36,8 +36,8 @@ STRUCTURED = (
 RPC, REST = Heard("driver-20261122105144-0000", "rpc", "FAILED"), Heard("driver-20261122105202-0000", "rest", "RUNNING")
 
 
-def heard(text, argv=()):
-    scanner = Scanner(argv)
+def heard(text, argv=(), words=STANDALONE):
+    scanner = Scanner(argv, words)
     scanner.feed(text)
     scanner.end()
     return scanner.heard
@@ -61,6 +61,34 @@ def test_what_a_submitter_says(text, expected):
     if text.startswith(b"no end") and expected is None:
         text = text.replace(b"\n", b" ")
     assert heard(text) == expected
+
+
+APP = "application_1700000000000_0042"
+# In the words of the two clients' sources.
+BY_YARN = f"""\
+26/11/22 11:00:00 INFO Client: Submitting application {APP} to ResourceManager
+26/11/22 11:00:01 INFO YarnClientImpl: Submitted application {APP}
+26/11/22 11:00:02 INFO Client: Application report for {APP} (state: ACCEPTED)
+26/11/22 11:00:03 INFO Client: Application report for {APP} (state: RUNNING)
+""".encode()
+
+
+@pytest.mark.requirement("cluster-yarn-unheard")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (BY_YARN, Heard(APP, "yarn", "RUNNING")),
+        (BY_YARN.splitlines()[0], Heard(APP, "yarn")),  # it may have been submitted
+        (BY_YARN.splitlines()[1], Heard(APP, "yarn")),
+        (BY_YARN.splitlines()[2], Heard(APP, "yarn", "ACCEPTED")),
+        (b"INFO Client: Requesting a new application from cluster with 3 NodeManagers\n", None),
+        (b"INFO X: Submitted application application_x_1\n", None),
+        (BY_RPC, None),
+    ],
+)
+def test_what_a_submitter_to_yarn_says(text, expected):
+    assert heard(text, words=YARN) == expected
+    assert heard(text, ["--name", f"as {APP}"], YARN) is None
 
 
 @given(st.lists(st.integers(0, len(BY_REST)), max_size=12))

@@ -82,6 +82,8 @@ def test_from_start_to_end(watched):
     assert watch.save()["driver"] is None
     driver = os.dup(watch.launch.stderr)
     watch.started(1)
+    assert select.select([watch.fileno()], [], [], 0)[0]  # what is known already is to be saved
+    assert watch.notices() == []
     os.write(driver, b"INFO X: Driver successfully submitted as driver-7-0\n")
     assert select.select([watch.fileno()], [], [], 30)[0]
     assert watch.notices() == [Notice(app_id="driver-7-0")]
