@@ -93,12 +93,19 @@ static int has_hung_up(int fd)
     return rd_sys5(__NR_ppoll, &p, 1, &now, 0, 0) != 0; /* a failure is no reason to believe in a peer */
 }
 
+static long take(int fd, rd_guard_ask *ask)
+{
+    return rd_sys6(__NR_recvfrom, fd, (long)ask, sizeof *ask, 0x60 /* MSG_DONTWAIT|MSG_TRUNC: the real length */, 0, 0);
+}
+
 /* One datagram: 1 read, 0 none, -1 the peer is gone. A malformed one is dropped. */
 int g_receive(int fd)
 {
     static rd_guard_ask ask;
     long n;
-    G_RETRY(n, rd_sys6(__NR_recvfrom, fd, (long)&ask, sizeof ask, 0x60 /* MSG_DONTWAIT|MSG_TRUNC: the real length */, 0, 0));
+    G_RETRY(n, take(fd, &ask));
+    if (n == -G_ECONNRESET) /* who left with news of ours unread: told once, and before what it had asked for */
+        G_RETRY(n, take(fd, &ask));
     if (n == -G_EAGAIN)
         return 0;
     if (n == 0)

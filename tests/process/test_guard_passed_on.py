@@ -40,6 +40,11 @@ def deaf(**options: object) -> Iterator[Guard]:
         os.close(write_end)
 
 
+def state(pid: int) -> str:
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
 def is_zombie(pid: int) -> bool:
     return start_time(pid) is None
 
@@ -132,7 +137,7 @@ def test_a_note_after_the_record_is_in_what_is_told(tmp_path: Path) -> None:
     assert found.passed_on == ()
 
 
-@pytest.mark.parametrize("driver", ["lives", "has ended"])
+@pytest.mark.parametrize("driver", ["lives", "has ended", "has ended, and the guard is held up"])
 def test_the_delivery_is_told_of_a_note(tmp_path: Path, driver: str) -> None:
     record, delivered = tmp_path / "record", tmp_path / "delivered"
     command = ["/bin/sh", "-c", 'cat > "$0.part"; mv "$0.part" "$0"', str(delivered)]
@@ -140,11 +145,18 @@ def test_the_delivery_is_told_of_a_note(tmp_path: Path, driver: str) -> None:
     argv = ["/bin/sleep", "60"] if driver == "lives" else ["/bin/true"]
     owner = Owner({"argv": argv, "start": start, "then": ["note"]})
     owner.started()
-    if driver == "has ended":
+    if driver != "lives":
         until(record.exists, "the record")
+    held = driver.endswith("held up")
+    if held:  # it finds the note behind its owner's death, who has not read of the end
+        until(lambda: state(owner.guard) == "S", "the guard has told, and waits")
+        os.kill(owner.guard, signal.SIGSTOP)
+        until(lambda: state(owner.guard) == "T", "the guard is held up")
     owner.go()
     assert owner.line()["noted"]
     owner.kill()
+    if held:
+        os.kill(owner.guard, signal.SIGCONT)
     until(delivered.exists, "the delivery")
     assert records.parse(delivered.read_bytes()).passed_on == (2,)
 

@@ -374,7 +374,10 @@ def test_a_status_taken_by_someone_else_is_no_success(method: int) -> None:
     assert process.stop(0).code == 255
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        process = Process([tiny(), "0"], method=method)
+        # It has to live until it is known: a pid that the kernel reaps at once can't be opened.
+        process = Process(["cat"], stdin=PIPE, stdout=DEVNULL, method=method)
+        assert process.stdin is not None
+        process.stdin.close()
         with pytest.warns(RuntimeWarning, match="reaped by someone else"):
             assert process.wait(DEADLINE) == 255
     finally:
