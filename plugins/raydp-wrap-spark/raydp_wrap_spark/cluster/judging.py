@@ -9,6 +9,7 @@ from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.model import Evidence, TerminalState
 
 from raydp_wrap_spark.cluster.clock import Deadline
+from raydp_wrap_spark.cluster.master_confs import take
 from raydp_wrap_spark.cluster.truth import TruthUnknownError
 from raydp_wrap_spark.cluster.verdict import verdict
 from raydp_wrap_spark.cluster.watch import KIND, YARN_KIND
@@ -31,11 +32,13 @@ _UNNAMED = (
 )
 # What a stop has learnt, for the evidence that is asked for next, in the same process.
 _told: dict[str, Told] = {}
+_failed: dict[str, str] = {}
 
 
 def evidence(submission: Submission, record: ExitRecord, saved: Mapping[str, Any]) -> Iterable[Evidence]:
     """Ask the cluster how it ended. Where it can't say, the evidence is that, and why."""
     if saved.get("kind") == KIND:
+        take(submission.submission_id)  # there will be no more use for them
         return [_of_standalone(submission, record, saved)]
     cluster = saved.get("cluster")
     if isinstance(cluster, dict) and cluster.get("manager") == "yarn":
@@ -56,7 +59,8 @@ def stop_remote(
     """
     cluster = saved.get("cluster")
     if saved.get("kind") == KIND:
-        app, truth, timeout = saved.get("driver"), _standalone(saved), saved.get("timeout")
+        secrets = take(submission.submission_id)
+        app, truth, timeout = saved.get("driver"), _standalone(saved, secrets), saved.get("timeout")
         what = "the cluster's driver"
     elif isinstance(cluster, dict) and cluster.get("manager") == "yarn":
         app, truth, timeout = _app_id(submission, saved), _yarn(cluster), cluster.get("timeout")
@@ -64,13 +68,15 @@ def stop_remote(
     else:
         return
     seconds = _seconds(timeout)
-    if not app and seconds and saved.get("kind") == YARN_KIND:
+    # Before a driver calls its launcher, it has submitted nothing.
+    if not app and seconds and cluster and (saved.get("kind") == YARN_KIND or saved.get("state")):
         raise RaydpWrapError(_UNNAMED)
     if not app or not seconds:
         return  # the evidence says so, and what is left behind
     try:
         _told[submission.submission_id] = truth.end(app, Deadline(seconds))
     except TruthUnknownError as error:
+        _failed[submission.submission_id] = str(error)
         raise RaydpWrapError(f"{what} {app} may still run, end it by hand: {error}") from error
 
 
@@ -82,7 +88,7 @@ def _of_standalone(submission: Submission, record: ExitRecord, saved: Mapping[st
     if not driver:
         return Evidence("standalone master", "the submitter has named no driver: nobody knows whether one runs", at=now)
     heard = told("standalone master, as its submitter was told", word)
-    why = ""
+    why, failed = "", _failed.pop(submission.submission_id, "")
     if (answer := _told.pop(submission.submission_id, None)) is not None and not answer.ended:
         return Evidence(answer.by, f"{driver} had ended when it was to be killed; it isn't known how", at=now)
     # A web UI knows no more of a failure than the submitter was told; a REST gateway says why.
@@ -95,8 +101,10 @@ def _of_standalone(submission: Submission, record: ExitRecord, saved: Mapping[st
     answer = answer or heard
     if answer.ended:
         return verdict(answer, "cluster", record, now)
-    waited = "though the submitter was to wait for it" if saved.get("waits") else "nobody has waited for its end"
-    text = f"{driver} was left behind as {answer.word or 'unknown'}{why}; {waited}"
+    after = "though the submitter was to wait for it" if saved.get("waits") else "nobody has waited for its end"
+    if failed:
+        after = f"it could not be ended: {failed}"
+    text = f"{driver} was left behind as {answer.word or 'unknown'}{why}; {after}"
     return Evidence(answer.by, text, at=now)
 
 
@@ -107,6 +115,7 @@ def _of_yarn(
     app = _app_id(submission, saved)
     if not app:
         return Evidence("YARN", "the application's id is not known: YARN can't be asked", at=now)
+    _failed.pop(submission.submission_id, None)
     try:
         answer = _told.pop(submission.submission_id, None) or _yarn(cluster).ask(app, Deadline(_MOST))
     except TruthUnknownError as error:
@@ -114,12 +123,12 @@ def _of_yarn(
     return verdict(answer, str(cluster.get("mode")), record, now)
 
 
-def _standalone(saved: Mapping[str, Any]) -> Truth:
+def _standalone(saved: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> Truth:
     from raydp_wrap_spark.cluster.place import Place  # noqa: PLC0415 - for standalone only
     from raydp_wrap_spark.cluster.standalone import Standalone  # noqa: PLC0415 - the same
 
     place = saved.get("place")
-    return Standalone(Place(**place) if isinstance(place, dict) else Place([]))
+    return Standalone(Place(**place) if isinstance(place, dict) else Place([]), secrets)
 
 
 def _yarn(cluster: Mapping[str, Any]) -> Truth:

@@ -13,11 +13,13 @@ from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.process import DEVNULL, PIPE, Process
 
 from raydp_wrap_spark.cluster.driver_states import PREFIX, told
+from raydp_wrap_spark.cluster.master_confs import plain_and_secret
+from raydp_wrap_spark.cluster.memory_file import properties_file
 from raydp_wrap_spark.cluster.truth import Told, TruthUnknownError
 from raydp_wrap_spark.names import MAIN_CLASS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from raydp_wrap_spark.cluster.clock import Deadline
     from raydp_wrap_spark.cluster.submitted import Submitted
@@ -46,12 +48,18 @@ _LONGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """How to run Spark's client again, as JSON values. ``properties`` are options that name a properties file."""
+    """How to run Spark's client again, as JSON values.
+
+    ``properties`` are options that name a properties file, ``confs`` those of the command line that are needed and no
+    secrets; ``withheld`` are the names of the secret ones.
+    """
 
     java: str = "java"
     class_path: str = ""
     properties: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+    confs: dict[str, str] = field(default_factory=dict)
+    withheld: list[str] = field(default_factory=list)
 
 
 def client_of(what: Submitted) -> Client:
@@ -63,34 +71,46 @@ def client_of(what: Submitted) -> Client:
     if what.options.loads_defaults:
         properties.append("--load-spark-defaults")
     env = {name: what.env[name] for name in _VARIABLES if name in what.env}
-    return Client(java[0], class_path, properties, env)
+    plain, secret = plain_and_secret(what.options.confs)
+    return Client(java[0], class_path, properties, env, plain, sorted(secret))
 
 
-def kill(masters: Sequence[str], driver: str, client: Client, deadline: Deadline) -> Told:
+def kill(
+    masters: Sequence[str], driver: str, client: Client, deadline: Deadline, secrets: Mapping[str, str] | None = None
+) -> Told:
     """Have Spark's client kill DRIVER at MASTERS; no word where it had ended already, which is all the master says.
+
+    SECRETS are the confs that CLIENT withholds, as long as somebody has them.
 
     Raises:
         TruthUnknownError: the driver isn't known to have ended by DEADLINE.
 
     """
     by = f"standalone master {PREFIX}{','.join(masters)}"
-    said, code = _run(_command(f"{PREFIX}{','.join(masters)}", driver, client), client.env, deadline)
-    # Spark's client gives up when one of several masters is gone.
-    for at, master in enumerate(masters if len(masters) > 1 else ()):
-        if _FOUND.search(said) or _GONE in said or _state(said, driver) or not deadline.left():
-            break
-        share = deadline.share(len(masters) - at)
-        said, code = _run(_command(f"{PREFIX}{master}", driver, client), client.env, share)
+    env = {**os.environ, **client.env}
+    with properties_file(client.properties, secrets or {}, env) as (properties, fds):
+        whole = _command(f"{PREFIX}{','.join(masters)}", driver, client, properties)
+        said, code = _run(whole, env, fds, deadline)
+        # Spark's client gives up when one of several masters is gone.
+        for at, master in enumerate(masters if len(masters) > 1 else ()):
+            if _FOUND.search(said) or _GONE in said or _state(said, driver) or not deadline.left():
+                break
+            share = deadline.share(len(masters) - at)
+            said, code = _run(_command(f"{PREFIX}{master}", driver, client, properties), env, fds, share)
     if word := _state(said, driver):
         return told(by, word)
     if _GONE in said:
         return told(by, "")
     if _FOUND.search(said):
         raise TruthUnknownError(f"asked to kill it, {by} did not say in time that it has ended")
-    raise TruthUnknownError(f"{by} could not be told to kill it: {_last_line(said, code)}")
+    why = _last_line(said, code)
+    if lacking := [name for name in client.withheld if name not in (secrets or {})]:
+        # The names come last: a word after "secret" is taken for one.
+        why += f"; gone with the process that had it from its command line: {', '.join(lacking)}"
+    raise TruthUnknownError(f"{by} could not be told to kill it: {why}")
 
 
-def _command(master: str, driver: str, client: Client) -> list[str]:
+def _command(master: str, driver: str, client: Client, properties: Sequence[str]) -> list[str]:
     # Through SparkSubmit it has the user's properties, that is authentication and encryption, and no secret
     # stands on its command line. The user's logging must not hide what it says.
     words = [
@@ -101,15 +121,17 @@ def _command(master: str, driver: str, client: Client) -> list[str]:
         client.class_path,
         MAIN_CLASS,
         *("--master", "local", "--deploy-mode", "client"),
-        *client.properties,
+        *properties,
         *("--conf", "spark.standalone.submit.waitAppCompletion=true"),
     ]
-    for name in _NOT_NEEDED:
-        words += ["--conf", f"{name}="]
+    for name, value in {**dict.fromkeys(_NOT_NEEDED, ""), **client.confs}.items():
+        words += ["--conf", f"{name}={value}"]
     return [*words, "--class", _CLIENT_CLASS, "spark-internal", "kill", master, driver]
 
 
-def _run(command: Sequence[str], env: dict[str, str], deadline: Deadline) -> tuple[bytes, int | None]:
+def _run(
+    command: Sequence[str], env: Mapping[str, str], fds: Sequence[int], deadline: Deadline
+) -> tuple[bytes, int | None]:
     """What COMMAND said on stderr until its end, or DEADLINE, and its exit code."""
     try:
         client = Process(
@@ -117,7 +139,8 @@ def _run(command: Sequence[str], env: dict[str, str], deadline: Deadline) -> tup
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=PIPE,
-            env={**os.environ, **env},
+            env=env,
+            pass_fds=fds,
             new_session=True,
             death_signal=signal.SIGKILL,
         )

@@ -25,10 +25,11 @@ _PAUSE = 0.2
 
 
 class Standalone(Truth):
-    """The masters at PLACE; an application's name is its driver's id there."""
+    """The masters at PLACE; an application's name is its driver's id there. SECRETS are confs that PLACE withholds."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, secrets: Mapping[str, str] | None = None) -> None:
         self._place = place
+        self._secrets = secrets
 
     def ask(self, app: str, deadline: Deadline) -> Told:
         """Ask the REST gateways the submitter used; else the masters' web UI, if it proves to be theirs."""
@@ -37,7 +38,7 @@ class Standalone(Truth):
     def end(self, app: str, deadline: Deadline) -> Told:
         """Kill the driver on the way it came, and wait until the master says that it has ended."""
         if not self._place.rest:
-            last = rpc.kill(self._place.masters, app, rpc.Client(**self._place.client), deadline)
+            last = rpc.kill(self._place.masters, app, rpc.Client(**self._place.client), deadline, self._secrets)
             with contextlib.suppress(TruthUnknownError):
                 return last if last.word else self._ask_ui(app, deadline)
             return last

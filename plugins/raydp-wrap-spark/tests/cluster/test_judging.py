@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.model import Cause, Exit, ExitRecord, Rank, Submission, TerminalState, Usage
 
 from raydp_wrap_spark.cluster.judging import evidence, stop_remote
+from raydp_wrap_spark.cluster.master_confs import keep, take
 from raydp_wrap_spark.cluster.watch import KIND
 
 DRIVER = "driver-20261122105202-0000"
@@ -113,6 +116,63 @@ def test_a_driver_that_had_ended_when_it_was_to_be_killed(tmp_path, executable):
     assert (piece.rank, "had ended when it was to be killed" in piece.observation) == (Rank.CONTEXT, True)
 
 
+# As Spark's client where the master wants another secret.
+REFUSED = """#!/bin/sh
+printf '%s\\n' "$@" >"$0.words"
+while [ $# -gt 0 ]; do
+    if [ "$1" = --properties-file ]; then cat "$2" >"$0.file"; stat -L -c %a "$2" >"$0.mode"; fi
+    shift
+done
+echo 'Exception in thread main: refused' >&2
+exit 1
+"""
+
+
+@pytest.fixture
+def refused(tmp_path, executable):
+    """A driver that Spark's client can't kill, and what that client was given."""
+    java = executable(tmp_path / "java", REFUSED)
+    (tmp_path / "p").write_text("spark.a b\\")
+    properties = ["--properties-file", str(tmp_path / "p")]
+    confs = {"spark.authenticate": "true"}
+    client = {"java": str(java), "properties": properties, "confs": confs, "withheld": ["spark.authenticate.secret"]}
+    place = {"masters": ["127.0.0.1:1"], "client": client}
+    return standalone(None, state="RUNNING", place=place), lambda what: (tmp_path / f"java.{what}").read_text()
+
+
+@pytest.mark.requirement("cluster-confs")
+def test_a_stop_has_the_secrets_of_the_command_line(refused):
+    saved, given = refused
+    keep(SUBMISSION.submission_id, {"spark.authenticate.secret": "a =b"})
+    with pytest.raises(RaydpWrapError, match=r"main: refused$"):
+        stop_remote(SUBMISSION, RECORD, saved)
+    words = given("words")
+    assert "--conf\nspark.authenticate=true\n" in words
+    assert "a =b" not in words
+    assert "--properties-file\n/proc/self/fd/" in words
+    assert given("file") == "spark.a b\\\n\nspark.authenticate.secret=a\\u0020\\u003db\n"
+    assert given("mode") == "600\n"
+    assert take(SUBMISSION.submission_id) == {}
+
+
+@pytest.mark.requirement("cluster-confs")
+def test_without_the_owner_a_stop_says_what_it_lacks(refused):
+    saved, given = refused
+    lacks = "main: refused; gone with the process that had it from its command line: spark.authenticate.secret"
+    with pytest.raises(RaydpWrapError, match=lacks):
+        stop_remote(SUBMISSION, RECORD, saved)
+    assert "--conf\nspark.authenticate=true\n" in given("words")
+    assert given("file") == "spark.a b\\"
+    assert re.search(f"left behind as RUNNING .*; it could not be ended: .*{lacks}", found(saved).observation)
+    assert "could not be ended" not in found(saved).observation
+
+
+def test_secrets_do_not_outlive_the_evidence(server):
+    keep(SUBMISSION.submission_id, {"spark.authenticate.secret": "x"})
+    found(standalone(server, driver=None))
+    assert take(SUBMISSION.submission_id) == {}
+
+
 @pytest.mark.requirement("cluster-stop")
 def test_a_stop_that_fails_says_what_may_still_run(server):
     server.says("POST", KILL, (500, {}, b""))
@@ -146,6 +206,18 @@ def test_yarn_is_stopped(server):
     server.says("PUT", f"{YARN_APP}/state", (202, {}, {"state": "RUNNING"}))
     stop_remote(SUBMISSION, RECORD, yarn(server))
     assert found(yarn(server)).state is KILLED
+
+
+@pytest.mark.requirement("cluster-yarn-unheard")
+@pytest.mark.parametrize("more", [{"kind": "yarn"}, {"state": "CONNECTED"}])
+def test_one_on_yarn_that_has_no_name_may_still_run(server, more):
+    saved = {**yarn(server, app_id=None), **more}
+    with pytest.raises(RaydpWrapError, match="YARN was not asked to end it and it may still run"):
+        stop_remote(SUBMISSION, RECORD, saved)
+    assert "id is not known" in found(saved).observation
+    stop_remote(SUBMISSION, RECORD, {**saved, "cluster": {**saved["cluster"], "timeout": 0.0}})
+    stop_remote(SUBMISSION, RECORD, yarn(server, app_id=None))  # its driver has not called yet
+    assert not server.asked
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,30 @@ def test_a_stop_kills_the_driver_too(cluster, submit, number):
     assert submit.cluster_evidence["observation"] == "KILLED on the cluster"
 
 
+@pytest.mark.requirement("cluster-confs")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_stop_of_who_has_the_secret_from_the_command_line(cluster, submit, tmp_path, number):
+    """With SIGKILL the only process that had it is gone: the driver runs on, and that is said."""
+    (tmp_path / "spark-defaults.conf").write_text("spark.ui.enabled false\n")
+    submit.env["SPARK_CONF_DIR"] = str(tmp_path)
+    submit.env["RAYDP_WRAP_CLUSTER_TIMEOUT"] = "25s"
+    confs = [WAITS, *(line.replace(" ", "=") for line in cluster.defaults.splitlines())]
+    with submit.running(confs=confs) as (wrapper, driver, pid):
+        os.kill(wrapper.pid, number)
+        assert wrapper.wait(60) == (143 if number == signal.SIGTERM else -number)
+        submit.wait_for_outcome()
+        if number == signal.SIGTERM:
+            cluster.wait_for(driver, "KILLED")
+            assert is_gone(pid)
+            assert submit.cluster_evidence["observation"] == "KILLED on the cluster"
+        else:
+            assert cluster.state(driver) == "RUNNING"
+            said = submit.cluster_evidence["observation"]
+            assert said.endswith("; gone with the process that had it from its command line: spark.authenticate.secret")
+            place = Place([cluster.master], ui=cluster.ui, client=client(cluster))
+            assert Standalone(place).end(driver, Deadline(60)).word == "KILLED"
+
+
 @pytest.mark.requirement("cluster-unknown")
 def test_a_submitter_that_names_no_driver(cluster, submit, tmp_path):
     (tmp_path / "spark-defaults.conf").write_text(cluster.defaults)

@@ -10,6 +10,7 @@ from raydp_wrap.errors import UsageError
 from raydp_wrap.model import Launch, Submission
 from raydp_wrap.watch import Notice
 
+from raydp_wrap_spark.cluster.master_confs import take
 from raydp_wrap_spark.cluster.watch import KIND, cluster_watch
 from raydp_wrap_spark.names import MAIN_CLASS
 
@@ -115,6 +116,8 @@ def test_from_start_to_end(watched):
                     "class_path": "c:jars/*",
                     "properties": [],
                     "env": {"SPARK_HOME": "/s", "HADOOP_CONF_DIR": "/h"},
+                    "confs": {},
+                    "withheld": [],
                 },
             },
         }
@@ -126,6 +129,35 @@ def test_no_secret_is_kept(watched, tmp_path):
     env = conf_dir(tmp_path, "spark.authenticate.secret hidden\n")
     watch, _ = watched("--conf", "spark.authenticate.secret=hidden", *CLUSTER, *APP, env={**env, "A_TOKEN": "hidden"})
     assert "hidden" not in json.dumps(watch.save())
+    take(SUBMISSION.submission_id)
+
+
+@pytest.mark.requirement("cluster-secrets", "cluster-confs")
+def test_of_the_command_lines_confs_the_needed_are_kept(watched):
+    confs = {
+        "spark.authenticate": "true",
+        "spark.authenticate.secret": "hidden",
+        "spark.network.crypto.enabled": "true",
+        "spark.rpc.askTimeout": "hidden-token",
+        "spark.ssl.keyStorePassword": "hidden",
+        "spark.ssl.keyStore": "/k",
+        "spark.authenticated": "no",
+        "spark.other": "o",
+    }
+    words = [word for conf in confs.items() for word in ("--conf", "=".join(conf))]
+    watch, _ = watched(*words, *CLUSTER, *APP)
+    saved = json.dumps(watch.save())
+    client = json.loads(saved)["place"]["client"]
+    assert "hidden" not in saved
+    assert client["confs"] == {
+        "spark.authenticate": "true",
+        "spark.network.crypto.enabled": "true",
+        "spark.ssl.keyStore": "/k",
+    }
+    secrets = take(SUBMISSION.submission_id)
+    assert set(secrets.values()) == {"hidden", "hidden-token"}
+    assert sorted(secrets) == client["withheld"]
+    assert take(SUBMISSION.submission_id) == {}
 
 
 def test_what_else_decides(watched, tmp_path):
