@@ -23,6 +23,9 @@ def raydp_wrap_build_launch(tool, argv, env):
 """
 
 
+DIAGNOSIS = "raydp-wrap: FAILED (AppFailed): the driver exited with 7\n"
+
+
 def plugin(site: Path, name: str, source: str) -> None:
     """Install a distribution with one entry point into the directory SITE."""
     info = site / f"{name}-1.dist-info"
@@ -64,7 +67,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 def test_a_plugin_builds_what_is_run(site: Path, submit: Submit) -> None:
     plugin(site, "aaa_plugin", HOOK.format(body="return Launch(('sh', '-c', 'echo $0 $*; exit 7', *argv))"))
     done = submit("--class", "x", "--help")
-    assert (done.returncode, done.stdout, done.stderr) == (7, "--class x --help\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "--class x --help\n", DIAGNOSIS)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,8 @@ def test_one_that_cannot_be_loaded(site: Path, submit: Submit, source: str, word
     plugin(site, "aaa_plugin", HOOK.format(body="return Launch(('sh', '-c', 'exit 7'))"))
     done = submit("x")
     assert done.returncode == 7
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith(f"\n{DIAGNOSIS}")
+    assert done.stderr.count("\n") == 2
     assert "broken_plugin" in done.stderr
 
 

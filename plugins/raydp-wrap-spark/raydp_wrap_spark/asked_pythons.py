@@ -55,7 +55,7 @@ for module in list(sys.modules.values()):
         say(b"f", file)
 for name in ("sitecustomize", "usercustomize"):
     if name in sys.modules:
-        say(b"c", name)
+        say(b"c", getattr(sys.modules[name], "__file__", None) or "")
 for finder in sys.meta_path + sys.path_hooks:
     name = str(getattr(finder, "__module__", None))
     others = getattr(sys.modules.get(name), "MAPPING", names) if name.startswith("__editable__") else names
@@ -68,6 +68,7 @@ _FORMAT = "1"
 # Within this time of a change there may be another one that the file's times don't show.
 _SETTLING = 2_000_000_000
 _ELF = b"\x7fELF"
+_DEBIANS = "43d81125d92376b1a69d53a71126a041cc9a18d8080e92dea0a2ae23be138b1e"
 # They take no argument, and run nothing.
 _PLAIN_OPTION = re.compile(r"-[BEIOPSbqsu]+")
 _VARIABLES = ("HOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "SETUPTOOLS_USE_DISTUTILS", "LANG")
@@ -184,7 +185,7 @@ class Question:
             seen = {path: _identity(path) for path in sorted(paths)}
             if any(found is not None and max(found[-2:]) > began - _SETTLING for found in seen.values()):
                 return
-            by_code = said.customizers or any(hook.by_code for hook in hooks)
+            by_code = not all(map(_is_debians, said.customizers)) or any(hook.by_code for hook in hooks)
             surroundings = _surroundings(self.env) if by_code else None
         except (OSError, ValueError):
             return
@@ -247,6 +248,12 @@ def _hooks(directory: str) -> list[str]:
     if not os.path.isdir(directory):
         return []
     return [os.path.join(directory, name) for name in os.listdir(directory) if name.endswith((".pth", ".start"))]
+
+
+def _is_debians(file: str) -> bool:
+    """Whether this sitecustomize is the one of every Debian, which only looks for a hook that reports crashes."""
+    with open(file, "rb") as opened:
+        return hashlib.sha256(opened.read()).hexdigest() == _DEBIANS
 
 
 def _surroundings(env: Mapping[str, str]) -> str:

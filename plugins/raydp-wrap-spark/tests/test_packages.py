@@ -224,16 +224,19 @@ def test_a_relative_path_is_of_one_directory(venv, monkeypatch):
 )
 def test_where_somebodys_code_runs_first_all_variables_count(venv, file, text):
     expected = venv.install(venv.more)
-    (venv.site / file).write_text(text)
-    assert [venv.origin(PYTHONPATH="") for _ in range(2)] == [None] * 2
+    # Debian's own sitecustomize comes before one in a site directory.
+    first = venv.root / "first"
+    first.mkdir()
+    (first if file == "sitecustomize.py" else venv.site).joinpath(file).write_text(text)
+    assert [venv.origin(PYTHONPATH=str(first)) for _ in range(2)] == [None] * 2
     assert venv.asked == 1
-    assert venv.origin(PYTHONPATH="", WHERE=str(venv.more)) == expected
+    assert venv.origin(PYTHONPATH=str(first), WHERE=str(venv.more)) == expected
     assert venv.asked == 2
 
 
 @pytest.mark.requirement("start-python")
 def test_what_another_finder_finds_is_always_asked(venv):
-    (venv.site / "sitecustomize.py").write_text(
+    (venv.more / "sitecustomize.py").write_text(
         "import sys\nclass Finder:\n    def find_spec(self, *_): pass\nsys.meta_path.append(Finder())\n"
     )
     venv.origin()
@@ -294,7 +297,7 @@ def test_nothing_is_kept_where_it_is_off_or_there_is_no_place(venv, variables):
 
 @pytest.mark.requirement("start-python")
 def test_a_failure_is_not_remembered(venv):
-    (venv.site / "sitecustomize.py").write_text("raise SystemExit(3)")
+    (venv.more / "sitecustomize.py").write_text("raise SystemExit(3)")
     assert [venv.origin(), venv.origin()] == [None, None]
     assert venv.asked == 2
     assert venv.kept == []

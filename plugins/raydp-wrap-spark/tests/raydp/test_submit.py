@@ -110,9 +110,9 @@ def test_without_arguments_the_usage_goes_to_stderr_and_the_code_is_1(env, ray_c
         assert err.startswith("Usage: raydp-submit ")
 
 
-def test_help_goes_to_stdout_and_the_code_is_0(capsys):
+def test_help_goes_to_stdout_and_the_code_is_0(capfd):
     with pytest.raises(SubmitEndedError) as caught:
         raydp_submit(["help"], {})
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert (caught.value.exit_code, err) == (0, "")
     assert out.startswith("Usage: raydp-submit ")
