@@ -28,17 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.requirement("track-1")
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RAYDP_WRAP_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def report(tmp_path: Path) -> Path:
-    return tmp_path / "report"
-
-
 def told(report: Path) -> dict[str, Any]:
     return json.loads(report.read_text())
 
