@@ -26,13 +26,21 @@ def without_private(env):
     return {name: value for name, value in env.items() if name not in PRIVATE}
 
 
-@pytest.mark.requirement("drop-in-2", "drop-in-3")
-@pytest.mark.parametrize("app", ["python", "java"])
-def test_the_application_sees_the_same(pair, tmp_path, app):
+# One that fails has no start cache made after it.
+@pytest.mark.requirement("drop-in-2", "drop-in-3", "spark-fast-python")
+@pytest.mark.parametrize(("app", "cache"), [("python", "off"), ("python", "on"), ("java", "off")])
+def test_the_application_sees_the_same(pair, tmp_path, app, cache):
     conf = tmp_path / "conf"
     conf.mkdir()
     (conf / "spark-env.sh").write_text('FROM_FILE="a b"\nexport EXPORTED=1\necho said; echo warned >&2\n')
-    env = {"SPARK_CONF_DIR": str(conf), "LANG": "C.UTF-8", "EMPTY": "", "LINES_": "a\nb", "HADOOP_CONF_DIR": "/h"}
+    env = {
+        "RAYDP_WRAP_JVM_CACHE": cache,
+        "SPARK_CONF_DIR": str(conf),
+        "LANG": "C.UTF-8",
+        "EMPTY": "",
+        "LINES_": "a\nb",
+        "HADOOP_CONF_DIR": "/h",
+    }
     arguments = [*ARGUMENTS, NOT_TEXT] if app == "python" else ARGUMENTS
     options = ["--master", "local", "--driver-library-path", "/some/lib", "--name", "Kä se", "--conf", "spark.x=a  b"]
     end = "exit:3" if app == "python" else "stdin"
