@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
 
 from raydp_wrap_spark.launcher_protocol.messages import stop_request
 from raydp_wrap_spark.launcher_protocol.stream import LIMIT, Decoder, StreamError
 
 if TYPE_CHECKING:
-    import socket
-
     from raydp_wrap_spark.launcher_protocol.messages import Message
 
 __all__ = ["Connection"]
 
+# tcpi_last_data_recv of linux/tcp.h's tcp_info, in milliseconds.
+_LAST_DATA: Final = 52
+
 
 class Connection:
-    """The server's end. ``hello_by`` is when Hello is due (``time.monotonic()``)."""
+    """The server's end. ``hello_by`` is when Hello is due (``time.monotonic()``).
+
+    ``silence`` is known of one that has ended: how many seconds ago its last message came.
+    """
 
     def __init__(self, end: socket.socket, peer_port: int, hello_by: float) -> None:
         end.settimeout(0)
@@ -24,6 +30,7 @@ class Connection:
         self.peer_port = peer_port
         self.hello_by = hello_by
         self.open = True
+        self.silence = 0.0
         self._decoder = Decoder()
 
     def read(self) -> list[Message]:
@@ -39,6 +46,7 @@ class Connection:
                 self.close()
                 break
             if not data:
+                self.silence = _silence(self.socket)
                 self.close()
         return found
 
@@ -55,3 +63,8 @@ class Connection:
         """Let go of the socket. May be called again."""
         self.open = False
         self.socket.close()
+
+
+def _silence(end: socket.socket) -> float:
+    info = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA + 4)
+    return float(struct.unpack_from("=I", info, _LAST_DATA)[0]) / 1000

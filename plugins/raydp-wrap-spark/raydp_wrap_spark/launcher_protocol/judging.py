@@ -40,7 +40,13 @@ def evidence(
         return
     found = _of_hang(hang)
     if hang.get("keepers"):
-        text = f"{found.observation}; the JVM was kept alive by the non-daemon threads {hang['keepers']}"
+        exiting = hang.get("main") == "exiting"
+        kept = (
+            "shutdown hooks do not end, in the threads"
+            if exiting
+            else "the JVM was kept alive by the non-daemon threads"
+        )
+        text = f"{found.observation}; {kept} {hang['keepers']}"
         found = replace(found, observation=text)
     # The JVM's own exit with 0, had it come to that, would have been downgraded just so.
     if found.state is TerminalState.FINISHED and state is not TerminalState.UNKNOWN:
@@ -63,8 +69,11 @@ def _of_hang(hang: Mapping[str, Any]) -> Evidence:
         # SparkSubmit calls System.exit when its Python driver has failed.
         text = "main has ended, as it does when its Python driver exited with 0"
         return Evidence(_SOURCE, text, Rank.CLUSTER, None, TerminalState.FINISHED, 0, reason=Reason.EXIT_FORCED)
-    if hang.get("printed_exception"):
-        text = "main has ended, by all appearances with an exception"
-        return Evidence(_SOURCE, text, Rank.CLUSTER, None, TerminalState.FAILED, 1, reason=Reason.APP_FAILED)
+    if hang.get("printed_exception") is None:
+        return Evidence(_SOURCE, "main has ended; whether with an exception is not known")
+    if hang["printed_exception"]:
+        # So it is, too, where the application has caught and printed one.
+        text = "main has ended, and an exception was printed that may have been its end"
+        return Evidence(_SOURCE, text, Rank.CLUSTER, None, TerminalState.FAILED, 1, reason=Reason.EXIT_FORCED)
     text = "main has ended, and there is no sign of an exception"
     return Evidence(_SOURCE, text, Rank.CLUSTER, None, TerminalState.FINISHED, 0, reason=Reason.EXIT_FORCED)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["launcher_watch"]
 
+_SCRIPTS: Final = (".py", ".R", "pyspark-shell", "sparkr-shell")
+_RUNNERS: Final = ("org.apache.spark.deploy.PythonRunner", "org.apache.spark.deploy.RRunner")
 _CONFS: Final = ("spark.launcher.port", "spark.launcher.secret")
 
 
@@ -39,14 +41,24 @@ def launcher_watch(submission: Submission, launch: Launch) -> LauncherWatch | No
         server = LauncherServer()
     except OSError:
         return None  # the job runs all the same
-    return LauncherWatch(launch, server, stop_timeout=stop_timeout, exit_timeout=exit_timeout)
+    scripted = _is_scripted(_options(launch))
+    return LauncherWatch(launch, server, stop_timeout=stop_timeout, exit_timeout=exit_timeout, scripted=scripted)
+
+
+def _options(launch: Launch) -> Options:
+    return Options(launch.argv[launch.argv.index(MAIN_CLASS) + 1 :])
+
+
+def _is_scripted(options: Options) -> bool:
+    """Whether the JVM starts the application, in Python or R, as a process of its own."""
+    return (options.resource or "").endswith(_SCRIPTS) or options.value("--class") in _RUNNERS
 
 
 def _has_launcher(launch: Launch, env: Mapping[str, str]) -> bool:
     if env.get(PORT) or env.get(SECRET):
         return True
     at = launch.argv.index(MAIN_CLASS)
-    options = Options(launch.argv[at + 1 :])
+    options = _options(launch)
     named = {**(configured(options, env) if env.get("SPARK_HOME") else {}), **options.confs}
     words = (*launch.argv[:at], options.value("--driver-java-options") or "")
     return any(conf in named or any(f"-D{conf}=" in word for word in words) for conf in _CONFS)

@@ -54,19 +54,22 @@ class PythonDriver:
 
 def find_driver_of(jvm: int) -> PythonDriver | None:
     """The child of process JVM that it made its driver, if it has one."""
-    for pid in _children(jvm):
-        with suppress(OSError):
-            driver = PythonDriver(pid)
-            # Looked at after the pidfd was opened, so that both are about one process.
-            if _is_driver(pid) and pid in _children(jvm):
-                return driver
-            driver.close()
+    with suppress(OSError):
+        # A PySpark program that starts this JVM has them, too, and all children inherit them.
+        inherited = _gateways(jvm)
+        for pid in _children(jvm):
+            with suppress(OSError):
+                driver = PythonDriver(pid)
+                # Looked at after the pidfd was opened, so that both are about one process.
+                if _gateways(pid) - inherited and pid in _children(jvm):
+                    return driver
+                driver.close()
     return None
 
 
-def _is_driver(pid: int) -> bool:
+def _gateways(pid: int) -> set[bytes]:
     with open(f"/proc/{pid}/environ", "rb") as file:
-        return any(pair.startswith(_GATEWAYS) for pair in file.read().split(b"\0"))
+        return {pair for pair in file.read().split(b"\0") if pair.startswith(_GATEWAYS)}
 
 
 def _children(pid: int) -> Iterator[int]:

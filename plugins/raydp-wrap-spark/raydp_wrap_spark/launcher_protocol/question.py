@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-import select
-import signal
 import socket
 import stat
 import struct
 from contextlib import suppress
 from typing import Final
 
-from raydp_wrap_spark.launcher_protocol.performance_data import can_be_asked
+from raydp_wrap_spark.launcher_protocol.attach_files import AttachFiles
+from raydp_wrap_spark.launcher_protocol.jvm_process import process
+from raydp_wrap_spark.launcher_protocol.performance_data import can_be_asked, performance_data
 
 __all__ = ["Question", "UnansweredError"]
 
@@ -30,9 +29,8 @@ class UnansweredError(Exception):
 class Question:
     """``threaddump``, say, with up to three arguments, to the JVM that is process PID, which PIDFD stands for.
 
-    A JVM opens the socket at which it is asked when it gets a SIGQUIT and finds a file of a certain name. To any other
-    SIGQUIT it prints its threads on the application's output, so the file stays until the socket is there.
-    ``deadline`` is when :meth:`step` wants to be called at the latest, by the clock of NOW.
+    ``files`` are those that it made, if it did: its owner clears them when the JVM is gone. ``deadline`` is when
+    :meth:`step` wants to be called at the latest, by the clock of NOW.
 
     Raises:
         UnansweredError: it can't be asked.
@@ -40,19 +38,19 @@ class Question:
     """
 
     def __init__(self, pid: int, pidfd: int, command: str, *arguments: str, now: float) -> None:
-        self._pid, self._pidfd = pid, pidfd
+        self._pid = pid
+        self.files: AttachFiles | None = None
         self._words = b"".join(word.encode() + b"\0" for word in ("1", command, *arguments, "", "", "")[:5])
         self._socket: socket.socket | None = None
         self._answer = bytearray()
-        self._tmp = -1  # where the file lies: its path ends with the process
         try:
-            self._inner, self._uid, caught = _status(pid)
-            if not can_be_asked(pid, self._inner):
+            self._process = process(pid)
+            if not can_be_asked(performance_data(pid, self._process.inner_pid)):
                 raise UnansweredError("it is no JVM that can be asked for its threads")
             if not self._connect():
-                if not caught:
+                if not self._process.catches_quit:
                     raise UnansweredError("it does not catch SIGQUIT")
-                self._knock()
+                self.files = AttachFiles(pid, pidfd, self._process)
         except (OSError, ValueError) as error:
             self.close()
             raise UnansweredError("its process can't be asked") from error
@@ -86,26 +84,16 @@ class Question:
         return None
 
     def close(self) -> None:
-        """Let go; may be called again, which takes back the file where the JVM had not answered the first time.
-
-        The JVM doesn't mind.
-        """
+        """Let go of the socket; the JVM doesn't mind."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        elif self._tmp >= 0 and (self._is_open() or _gone(self._pidfd)):
-            self._take_back()
-
-    @property
-    def waits(self) -> bool:
-        """Whether the file lies there still."""
-        return self._tmp >= 0
 
     def _connect(self) -> bool:
-        path = f"/proc/{self._pid}/root/tmp/.java_pid{self._inner}"
+        path = f"/proc/{self._pid}/root/tmp/.java_pid{self._process.inner_pid}"
         with suppress(FileNotFoundError):
             found = os.lstat(path)
-            if not stat.S_ISSOCK(found.st_mode) or found.st_uid != self._uid:
+            if not stat.S_ISSOCK(found.st_mode) or found.st_uid != self._process.uid:
                 raise ConnectionRefusedError(f"{path} is not the JVM's")
             end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._socket = end
@@ -114,36 +102,12 @@ class Question:
             answers, *_ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
             if answers != self._pid:
                 raise ConnectionRefusedError(f"{path} is that of process {answers}")
-            self._take_back()
+            if self.files is not None:
+                self.files.opened()
             # So few bytes always fit into a new socket.
             end.send(self._words)
             return True
         return False
-
-    def _knock(self) -> None:
-        # A pid may be another's by now, a pidfd can't be: what may not be a JVM must not get this signal.
-        self._tmp = os.open(f"/proc/{self._pid}/root/tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        flags = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(self._mark, flags, 0o600, dir_fd=self._tmp))
-        signal.pidfd_send_signal(self._pidfd, signal.SIGQUIT)
-
-    def _take_back(self) -> None:
-        if self._tmp >= 0:
-            with suppress(OSError):
-                os.unlink(self._mark, dir_fd=self._tmp)
-            os.close(self._tmp)
-            self._tmp = -1
-
-    @property
-    def _mark(self) -> str:
-        return f".attach_pid{self._inner}"
-
-    def _is_open(self) -> bool:
-        try:
-            os.stat(f".java_pid{self._inner}", dir_fd=self._tmp)
-        except OSError:
-            return False
-        return True
 
     def _read(self, now: float) -> str | None:
         assert self._socket is not None  # noqa: S101 - for the type checker
@@ -160,15 +124,3 @@ class Question:
         if code.strip() != b"0":
             raise UnansweredError("it refused to answer")
         return text.decode(errors="replace")
-
-
-def _status(pid: int) -> tuple[int, int, bool]:
-    """Process PID's number in its own namespace, its effective uid, and whether it catches SIGQUIT."""
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-        fields = dict(re.findall(r"^(\w+):\s+(.*)$", file.read(), re.MULTILINE))
-    inner = int(fields.get("NSpid", str(pid)).split()[-1])
-    return inner, int(fields["Uid"].split()[1]), bool(int(fields["SigCgt"], 16) >> (signal.SIGQUIT - 1) & 1)
-
-
-def _gone(pidfd: int) -> bool:
-    return bool(select.select([pidfd], [], [], 0)[0])

@@ -8,7 +8,7 @@ import secrets
 import select
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from raydp_wrap_spark.launcher_protocol.connection import Connection
@@ -35,7 +35,9 @@ _V4, _V6 = "127.0.0.1", "::1"
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The driver's connection has ended."""
+    """The driver's connection has ended, SILENCE seconds after its last message."""
+
+    silence: float = field(default=0.0, compare=False)
 
 
 class LauncherServer:
@@ -121,8 +123,8 @@ class LauncherServer:
             return []
         found: list[Message | Disconnected] = list(self._driver.read())
         if not self._driver.open:
+            found.append(Disconnected(self._driver.silence))
             self._driver = None
-            found.append(Disconnected())
         return found
 
     def _accept(self, listener: socket.socket) -> set[int]:
@@ -166,7 +168,7 @@ class LauncherServer:
         self._driver = connection
         if not connection.open:
             self._driver = None
-            found.append(Disconnected())
+            found.append(Disconnected(connection.silence))
         return found
 
     def _is_drivers(self, connection: Connection) -> bool:

@@ -35,20 +35,23 @@ class LauncherWatch(Watch):
     """Listens to the driver that LAUNCH starts; SERVER is this watch's from now on.
 
     ``stop_timeout`` is what a driver that was asked to stop is left before the signal, ``exit_timeout`` what a JVM is
-    left whose application is done (0: for ever). Seconds. What is saved says ``state`` (the last SparkContext's),
-    ``at`` (when), ``hang`` once a JVM was found to be done, and ``cluster``, which whoever makes it may set.
+    left whose application is done (0: for ever). Seconds. ``scripted``: the JVM starts the application as a process
+    of its own. What is saved says ``state`` (the last SparkContext's), ``at`` (when), ``hang`` once a JVM was found to
+    be done, and ``cluster``, which whoever makes it may set.
     """
 
     cluster: Mapping[str, Any] | None = None
 
-    def __init__(self, launch: Launch, server: LauncherServer, *, stop_timeout: float, exit_timeout: float) -> None:
+    def __init__(
+        self, launch: Launch, server: LauncherServer, *, stop_timeout: float, exit_timeout: float, scripted: bool
+    ) -> None:
         env = dict(os.environ if launch.env is None else launch.env)
         env |= {PORT: str(server.port), SECRET: server.secret}
         # The driver holds the listener, too: whatever becomes of us, its connection is never refused, for that
         # would cost it its SparkContext.
         self._launch = replace(launch, env=env, pass_fds=(*launch.pass_fds, *server.listeners))
         self._server = server
-        self._stop_timeout, self._exit_timeout = stop_timeout, exit_timeout
+        self._stop_timeout, self._exit_timeout, self._scripted = stop_timeout, exit_timeout, scripted
         self._pid = self._pidfd = -1
         self._hang: HangGuard | None = None
         self._python: PythonDriver | None = None
@@ -133,7 +136,8 @@ class LauncherWatch(Watch):
             self._state, self._spark = AppState.CONNECTED, message.spark_version[:_LONGEST_ID]
             if self._hang is not None:
                 self._hang.cease()
-                self._python = self._python or find_driver_of(self._pid)
+                if self._scripted and self._python is None:
+                    self._python = find_driver_of(self._pid)
         elif isinstance(message, SetAppId):
             if message.app_id.isprintable() and len(message.app_id) <= _LONGEST_ID:
                 yield Notice(app_id=message.app_id)
@@ -142,7 +146,7 @@ class LauncherWatch(Watch):
             if message.state is AppState.RUNNING:
                 yield Notice(running=True)
         elif isinstance(message, Disconnected) and self._hang is not None and not self._stopping and self._is_final:
-            self._hang.begin(self._python, time.monotonic())
+            self._hang.begin(self._python, time.monotonic(), message.silence)
         yield from self._heeded(message)
 
     @property

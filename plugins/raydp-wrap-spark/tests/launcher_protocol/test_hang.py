@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from raydp_wrap_spark.jvm_threads import Main
 from raydp_wrap_spark.launcher_protocol.hang import HangGuard
 from raydp_wrap_spark.launcher_protocol.python_driver import find_driver_of
 
@@ -51,8 +52,10 @@ def said(guard, stop=lambda: False):
     ("how", "clause", "main", "printed"),
     [
         ("returns", "kept alive by 'pool-1-thread-1'", "ended", False),
+        ("listens", "kept alive by 'pool-1-thread-1'", "ended", False),
+        ("selects", "kept alive by 'pool-1-thread-1'", "ended", False),
         ("throws", "kept alive by 'pool-1-thread-1'", "ended", True),
-        ("exits", "System.exit was called, and a shutdown hook does not end", "exiting", None),
+        ("exits", "shutdown hooks do not end: 'hook-1'", "exiting", None),
     ],
 )
 def test_an_application_that_is_done(hanging, how, clause, main, printed):
@@ -62,12 +65,13 @@ def test_an_application_that_is_done(hanging, how, clause, main, printed):
         guard = HangGuard(process.pid, pidfd, 0.4)
         began = time.monotonic()
         guard.begin(None, began)
-        assert clause in said(guard)
+        process.stdin.close()
+        assert said(guard) == clause
         # Counted from when it was seen to be done.
         assert time.monotonic() - began >= 0.6
         assert process.poll() is None
         facts = guard.facts()
-        assert "'pool-1-thread-1'" in facts["keepers"]
+        assert facts["keepers"] in clause
         assert facts | {"keepers": ""} == {
             "main": main,
             "python": False,
@@ -95,12 +99,95 @@ def test_a_main_that_works_on_is_left_alone(hanging):
         guard.close()
 
 
+@pytest.mark.requirement("hang-5")
+@pytest.mark.parametrize("how", ["computes", "writes", "reads", "runs", "awaits", "flushes"])
+def test_threads_that_work_are_left_to_it(hanging, how):
+    with jvm(hanging, how) as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.5)
+        guard.begin(None, time.monotonic())
+        until = time.monotonic() + 2.5
+        assert said(guard, lambda: time.monotonic() > until) == ""
+        assert guard._look.threads.main is (Main.EXITING if how == "flushes" else Main.ENDED)
+        guard.close()
+
+
+@pytest.mark.requirement("hang-4")
+def test_after_a_garbage_collection_there_is_no_verdict(hanging):
+    """What an exception leaves is gone with it, and what is not there proves nothing."""
+    with jvm(hanging, "waits") as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.2)
+        guard.begin(None, time.monotonic())
+        process.stdin.close()
+        assert b"IllegalStateException" in process.stderr.readline()
+        subprocess.run(["jcmd", str(process.pid), "GC.run"], check=True, stdout=subprocess.DEVNULL)
+        assert said(guard) == "kept alive by 'pool-1-thread-1'"
+        assert guard.facts()["printed_exception"] is None
+        guard.close()
+
+
+@pytest.mark.requirement("hang-4")
+def test_a_collection_while_main_works_does_not_matter(hanging):
+    with jvm(hanging, "waits") as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.1)
+        guard.begin(None, time.monotonic())
+        subprocess.run(["jcmd", str(process.pid), "GC.run"], check=True, stdout=subprocess.DEVNULL)
+        before = guard._collections
+        assert said(guard, lambda: guard._collections != before) == ""
+        process.stdin.write(b"return\n")
+        process.stdin.close()
+        assert said(guard) == "kept alive by 'pool-1-thread-1'"
+        assert guard.facts()["printed_exception"] is False
+        guard.close()
+
+
+@pytest.mark.requirement("hang-4")
+def test_a_stop_that_is_heard_of_late_allows_no_verdict(hanging):
+    with jvm(hanging, "returns") as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        guard.begin(None, time.monotonic(), 1.0)
+        assert said(guard) == "kept alive by 'pool-1-thread-1'"
+        assert guard.facts()["printed_exception"] is None
+        guard.close()
+
+
+@pytest.mark.requirement("hang-6")
+def test_a_jvm_that_was_killed_leaves_no_socket(hanging):
+    with jvm(hanging, "returns") as (process, pidfd):
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        guard.begin(None, time.monotonic())
+        assert said(guard)
+        assert os.path.exists(f"/tmp/.java_pid{process.pid}")
+        process.kill()
+        process.wait()
+        assert os.path.exists(f"/tmp/.java_pid{process.pid}")
+        guard.close()
+        assert not os.path.exists(f"/tmp/.java_pid{process.pid}")
+
+
+@pytest.mark.requirement("hang-6")
+@pytest.mark.parametrize("end", ["the watch's", "another's socket"])
+def test_a_socket_that_may_be_needed_stays(hanging, end):
+    with jvm(hanging, "returns") as (process, pidfd):
+        path = f"/tmp/.java_pid{process.pid}"
+        if end == "another's socket":
+            subprocess.run(["jcmd", str(process.pid), "VM.version"], check=True, stdout=subprocess.DEVNULL)
+        guard = HangGuard(process.pid, pidfd, 0.02)
+        guard.begin(None, time.monotonic())
+        assert said(guard)
+        if end == "another's socket":
+            process.kill()
+            process.wait()
+        guard.close()
+        assert os.path.exists(path)
+        os.unlink(path)
+
+
 @pytest.mark.requirement("hang-1", "hang-2")
 @pytest.mark.parametrize(
     ("ending", "clause", "main", "code"),
     [
         ("exit 0", "kept alive by 'pool-1-thread-1'", "ended", 0),
-        ("exit 3", "System.exit was called, and a shutdown hook does not end", "exiting", 3),
+        ("exit 3", "shutdown hooks do not end: 'hook-1'", "exiting", 3),
     ],
 )
 def test_a_python_driver_is_waited_for(hanging, ending, clause, main, code):

@@ -59,7 +59,7 @@ def hang(main="ended", *, python=False, code=None, printed=None):
     ("found", "said", "state", "exit_code"),
     [
         (hang(printed=False), "FINISHED", FINISHED, 0),
-        (hang(printed=None), "FINISHED", FINISHED, 0),
+        (hang(printed=None), "FINISHED", FAILED, None),
         (hang(printed=True), "FINISHED", FAILED, 1),
         (hang("exiting"), "FINISHED", FAILED, None),
         (hang(python=True), "FINISHED", FINISHED, 0),
@@ -80,7 +80,24 @@ def test_a_jvm_that_was_ended_is_judged_by_what_the_application_did(found, said,
     assert (judged.state, judged.exit_code if exit_code is not None else None) == (state, exit_code)
     assert judged.exit_code != 0 or state is FINISHED
     assert "ExitForced" in judged.diagnostics
-    assert any("kept alive by the non-daemon threads 'a'" in evidence.observation for evidence in judged.evidence)
+    keepers = (
+        "shutdown hooks do not end, in the threads 'a'"
+        if found["main"] == "exiting"
+        else ("kept alive by the non-daemon threads 'a'")
+    )
+    assert any(keepers in evidence.observation for evidence in judged.evidence)
+
+
+@pytest.mark.requirement("hang-4")
+def test_what_is_not_known_is_not_said():
+    """An exception that was caught and printed leaves the same marks; a garbage collection leaves none."""
+    saved = {"state": "FINISHED", "at": 1.5, "hang": hang(printed=True)}
+    judged = outcome(record(signal=15, cause=Cause.EXIT_FORCED), saved)
+    assert (judged.state, judged.exit_code, judged.reason) == (FAILED, 1, Reason.EXIT_FORCED)
+    assert any("may have been" in evidence.observation for evidence in judged.evidence)
+    judged = outcome(record(signal=15, cause=Cause.EXIT_FORCED), {**saved, "hang": hang(printed=None)})
+    assert (judged.state, judged.reason) == (FAILED, Reason.EXIT_FORCED)
+    assert any("is not known" in evidence.observation for evidence in judged.evidence)
 
 
 @pytest.mark.requirement("hang-4")

@@ -53,3 +53,26 @@ def test_a_jvm_without_one_has_none():
         assert find_driver_of(process.pid) is None
         process.kill()
     assert find_driver_of(process.pid) is None
+
+
+@pytest.mark.requirement("hang-4")
+def test_a_variable_that_the_jvm_has_itself_is_no_sign():
+    """A PySpark program that starts a Java application hands its own gateway down."""
+    env = {**os.environ, "PYSPARK_GATEWAY_PORT": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, "exit 0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+    ) as process:
+        assert process.stdout.readline() == b"up\n"
+        assert find_driver_of(process.pid) is None
+        process.stdin.close()
+        process.stdout.read()
+    env["PYSPARK_GATEWAY_PORT"] = "2"
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, "exit 0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+    ) as process:
+        assert process.stdout.readline() == b"up\n"
+        driver = find_driver_of(process.pid)
+        assert driver is not None
+        driver.close()
+        process.stdin.close()
+        process.stdout.read()

@@ -211,3 +211,31 @@ def test_it_looks_after_the_jvm_once_the_application_has_left(connect, timeout, 
         finally:
             watch.close()
             driver.kill()
+
+
+@pytest.mark.requirement("hang-4")
+@pytest.mark.parametrize(
+    ("words", "scripted"),
+    [
+        (("app.py", "5"), True),
+        (("--name", "x", "app.R"), True),
+        (("--class", "a.B", "app.jar", "x.py"), False),
+        (("--master", "ray", "--class", "a.B", "app.jar"), False),
+        (("pyspark-shell",), True),
+        (("--class", "org.apache.spark.deploy.PythonRunner", "app.jar", "x.py"), True),
+        (("--class", "org.apache.spark.repl.Main", "spark-shell"), False),
+    ],
+)
+def test_only_a_script_has_a_driver_of_its_own(connect, monkeypatch, words, scripted):
+    looked = []
+    monkeypatch.setattr("raydp_wrap_spark.launcher_protocol.watch.find_driver_of", looked.append)
+    watch = launcher_watch(SUBMISSION, launch(*words))
+    try:
+        watch.started(os.getpid())
+        end = connect(int(watch.launch.env["_SPARK_LAUNCHER_PORT"]))
+        end.send("Hello", watch.launch.env["_SPARK_LAUNCHER_SECRET"], "4.3.0")
+        end.send("SetState", "RUNNING")
+        heard(watch)
+        assert bool(looked) is scripted
+    finally:
+        watch.close()
