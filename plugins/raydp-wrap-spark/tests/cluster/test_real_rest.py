@@ -55,8 +55,9 @@ def test_a_stop_reaches_a_driver_whose_submitter_has_gone(cluster, submit, tmp_p
     try:
         with Process(watch.launch.argv, env=watch.launch.env, stderr=watch.launch.stderr) as submitter:
             watch.started(submitter.pid)
-            assert select.select([watch.fileno()], [], [], 90)[0]
-            driver = next(iter(watch.notices())).app_id
+            while not (learnt := list(watch.notices())):
+                assert select.select([watch.fileno()], [], [], 90)[0]
+            driver = learnt[0].app_id
             assert submitter.wait(90) == 0
         list(watch.ended())
         saved = watch.save()
