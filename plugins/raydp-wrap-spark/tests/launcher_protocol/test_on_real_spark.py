@@ -103,6 +103,32 @@ def test_a_java_application_whose_jvm_lives_on(environment, tmp_path, hanging_sp
     assert done.stdout.splitlines() == ["5"]
 
 
+@pytest.mark.requirement("hang-4")
+def test_a_failure_whose_marks_were_collected_is_no_success(environment, tmp_path, hanging_spark):
+    done, outcome = run(environment, tmp_path / "told", "--class", "HangingSpark", hanging_spark, "throws and collects")
+    assert done.returncode != 0, outcome
+    assert outcome["state"] == "FAILED"
+    assert "ExitForced" in outcome["diagnostics"]
+
+
+@pytest.mark.requirement("hang-5")
+@pytest.mark.parametrize("how", ["works", "flushes"])
+def test_a_java_application_may_work_on_after_its_end(environment, tmp_path, hanging_spark, how):
+    words = "--class", "HangingSpark", hanging_spark, how
+    done, outcome = run(environment, tmp_path / "told", *words, timeout="2s")
+    assert (done.returncode, outcome["state"]) == (0, "FINISHED"), outcome
+    assert done.stdout.splitlines() == ["5", *(f"part {part}" for part in range(12))]
+
+
+@pytest.mark.requirement("hang-4")
+def test_a_gateway_that_a_java_application_inherits_is_not_its_own(environment, tmp_path, hanging_spark):
+    """As where a PySpark program starts it: then main's end alone would be taken for its Python's exit with 0."""
+    environment["PYSPARK_GATEWAY_PORT"] = "1"
+    done, outcome = run(environment, tmp_path / "told", "--class", "HangingSpark", hanging_spark, "throws and runs")
+    assert done.returncode != 0, outcome
+    assert outcome["state"] == "FAILED"
+
+
 @pytest.mark.requirement("hang-1")
 def test_without_a_limit_a_jvm_lives_on(environment, tmp_path, hanging_spark):
     told = tmp_path / "told"
