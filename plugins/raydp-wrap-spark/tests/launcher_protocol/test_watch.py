@@ -6,6 +6,7 @@ import json
 import os
 import select
 import subprocess
+import time
 
 import pytest
 from raydp_wrap.errors import UsageError
@@ -239,3 +240,20 @@ def test_only_a_script_has_a_driver_of_its_own(connect, monkeypatch, words, scri
         assert bool(looked) is scripted
     finally:
         watch.close()
+
+
+@pytest.mark.requirement("hang-4")
+def test_a_stop_that_is_heard_of_late_is_known_to_be(watch, driver, monkeypatch):
+    """The hang guard must not take what happened meanwhile for what was before."""
+    begun = []
+    monkeypatch.setattr(watch._hang, "begin", lambda *given: begun.append(given))
+    driver.send("SetState", "FINISHED")
+    driver.socket.close()
+    silent = time.monotonic() + 0.1
+    while (left := silent - time.monotonic()) > 0:
+        select.select([], [], [], left)
+    while not begun:
+        assert select.select([watch.fileno()], [], [], 10)[0]
+        watch.notices()
+    ((_, _, late),) = begun
+    assert 0.08 <= late <= 10
