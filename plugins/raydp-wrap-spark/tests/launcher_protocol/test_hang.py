@@ -7,7 +7,7 @@ import select
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -30,7 +30,10 @@ def jvm(classes, *arguments, flags=()):
             yield process, pidfd
         finally:
             process.kill()
+            process.wait()
             os.close(pidfd)
+            with suppress(FileNotFoundError):
+                os.unlink(f"/tmp/.java_pid{process.pid}")
 
 
 def said(guard, stop=lambda: False):
@@ -179,7 +182,6 @@ def test_a_socket_that_may_be_needed_stays(hanging, end):
             process.wait()
         guard.close()
         assert os.path.exists(path)
-        os.unlink(path)
 
 
 @pytest.mark.requirement("hang-1", "hang-2")
