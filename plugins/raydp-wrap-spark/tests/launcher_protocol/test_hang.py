@@ -108,7 +108,7 @@ def test_threads_that_work_are_left_to_it(hanging, how):
     with jvm(hanging, how) as (process, pidfd):
         guard = HangGuard(process.pid, pidfd, 0.5)
         guard.begin(None, time.monotonic())
-        until = time.monotonic() + 2.5
+        until = time.monotonic() + 1.5
         assert said(guard, lambda: time.monotonic() > until) == ""
         assert guard._look.threads.main is (Main.EXITING if how == "flushes" else Main.ENDED)
         guard.close()
