@@ -116,7 +116,11 @@ def test_a_strange_id_is_a_name_like_any_other(tmp_path: Path, strange: str) -> 
 
 def test_what_does_not_start_leaves_no_file_and_no_descriptor(tmp_path: Path) -> None:
     before = open_fds()
-    for launch in (Launch(("/nonexistent",)), Launch(("/etc/passwd",)), Launch(("/bin/true",), cwd="/nonexistent")):
+    for launch in (
+        Launch(("/nonexistent",)),
+        Launch(("/etc/passwd",)),
+        Launch(("/bin/true",), cwd=str(tmp_path / "no")),
+    ):
         with pytest.raises(StartError):
             drive(launched(tmp_path / "state", launch))
     with pytest.raises(UsageError):
