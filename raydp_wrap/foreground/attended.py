@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from raydp_wrap.process import Guard, IncomingSignals, Received
     from raydp_wrap.watch import Notice
 
-__all__ = ["IGNORED", "STOPS", "Attended", "heard"]
+__all__ = ["IGNORED", "INHERITED", "STOPS", "Attended", "heard"]
 
 # Passed on without being a request to stop: QUIT makes a JVM dump its threads, HUP makes a server reload.
 _PASSED_ON = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 #: What a command that was called directly would go on ignoring, if we were called with it ignored.
 IGNORED: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+#: All that a caller can have had us ignore; of these two only Python knows, which ignores them itself.
+INHERITED: Final = tuple(set(range(1, 65)) - {signal.SIGPIPE, signal.SIGXFSZ})
 _SHORT_GRACE = 1.0
 # `timeout` and a group kill send the same signal twice at once: that is one request, not two.
 _ONE_REQUEST = 0.1

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import GuardLostError, RaydpWrapError, UsageError
-from raydp_wrap.foreground.attended import IGNORED, STOPS, Attended, heard
+from raydp_wrap.foreground.attended import IGNORED, INHERITED, STOPS, Attended, heard
 from raydp_wrap.foreground.streams import ErrorOutput, hand_over, open_streams
 from raydp_wrap.model import Reason
 from raydp_wrap.outcome import never_started
@@ -67,7 +67,7 @@ def _run(
                 stop_signal=policy.stop_signal,
                 active_deadline=policy.active_deadline,
                 placement="shared" if shared else "session",
-                keep_ignored=IGNORED if shared or policy.keep_ignored else (signal.SIGHUP,),
+                keep_ignored=INHERITED if policy.keep_ignored else IGNORED if shared else (signal.SIGHUP,),
             )
         except (RaydpWrapError, OSError) as error:
             outcome = owned.end(_not_started(error, owned.submission), policy.report_timeout)

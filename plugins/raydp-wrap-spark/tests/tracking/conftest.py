@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -9,6 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 HERE = Path(__file__).parent
@@ -86,13 +88,13 @@ def script(tmp_path, environment, told):
 @pytest.fixture(autouse=True)
 def nothing_left():
     """Guards and deliveries whose owner died come to this process, and end by themselves."""
+    # Those of other suites (a cluster that they share) are theirs.
+    before = {child.pid for child in psutil.Process().children()}
     yield
     deadline = time.monotonic() + WITHIN
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            assert time.monotonic() < deadline, "processes are left"
-            time.sleep(0.005)
+    while new := {child.pid for child in psutil.Process().children()} - before:
+        for pid in new:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        assert time.monotonic() < deadline, "processes are left"
+        time.sleep(0.005)
