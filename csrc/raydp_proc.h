@@ -171,7 +171,13 @@ enum {
     RD_CAUSE_EXIT_FORCED = 7     /* a FORCE message */
 };
 
-enum { RD_GUARD_DETACHED = 1, RD_GUARD_CGROUP = 2 };
+enum {
+    RD_GUARD_DETACHED = 1,
+    RD_GUARD_CGROUP = 2,
+    RD_GUARD_OUTPUT = 4, /* stdout is a file in record_dir: log_limit holds, and a file "times" beside it says how
+                          * far it was when: records of three int64, wall ns, size of stdout, size of stderr */
+    RD_GUARD_SPLIT = 8   /* stderr is another one */
+};
 
 /* The first datagram the guard reads. Descriptor numbers are the guard's own; -1 is none. */
 typedef struct {
@@ -191,6 +197,9 @@ typedef struct {
     int64_t reap_ns;             /* after SIGKILL: how long until "stop pending" is told */
     int64_t active_deadline_ns;  /* from the driver's start; 0 is none */
     int64_t start_deadline_ns;   /* the same, until READY; 0 is none */
+    int64_t log_limit;           /* bytes of each output file to keep on disk; 0 is all */
+    int64_t nofile;              /* the driver's soft RLIMIT_NOFILE, no more than the hard one; -1 is the guard's */
+    int32_t umask;               /* the driver's; -1 is the guard's */
     uint32_t deliver_argc;       /* how many of the guard's arguments are the delivery command */
     uint32_t keep_fds_count;
     int32_t keep_fds[32];        /* descriptors the driver keeps beside 0-2 */

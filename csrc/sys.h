@@ -202,6 +202,10 @@ struct rd_ksigaction {
     uint64_t handler, flags, restorer, mask;
 };
 
+struct rd_rlimit {
+    uint64_t soft, hard;
+};
+
 struct rd_clone_args {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };

@@ -75,6 +75,9 @@ class Launch:
     numbers; everything else above 2 is closed. ``stdout`` and ``stderr`` are descriptors of ours to give it in
     place of our own. ``settings`` are the wrapper's own, where the command line that was turned into this
     launch held any (``spark.raydp.wrap.sinks`` is ``sinks`` here). ``name`` is what to call it, "" the tool's.
+
+    ``split_output`` has a backend that keeps the output keep stderr apart from stdout. ``nofile`` (the soft limit of
+    descriptors, RLIMIT_NOFILE) and ``umask`` are the driver's where a guard starts it; None: its starter's.
     """
 
     argv: tuple[str, ...]
@@ -86,6 +89,9 @@ class Launch:
     stderr: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+    split_output: bool = False
+    nofile: int | None = None
+    umask: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +99,15 @@ class Limits:
     """How an attempt is stopped, and when. Seconds; a deadline of None is none.
 
     ``grace`` lies between the stop signal and SIGKILL. ``active_deadline`` counts from the driver's start,
-    ``start_deadline`` likewise, until the job is up.
+    ``start_deadline`` likewise, until the job is up. ``log_limit`` is how many bytes of its output (with split output:
+    of each stream) a backend has to keep, more or less; the oldest go first. None keeps all.
     """
 
     grace: float = 10.0
     stop_signal: int = 15
     active_deadline: float | None = None
     start_deadline: float | None = None
+    log_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

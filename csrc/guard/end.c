@@ -37,6 +37,7 @@ static void finish(int tree_empty)
     g.rec.oom_kills = after >= 0 && g.oom_before >= 0 ? after - g.oom_before : -1;
     g_cgroup_kill(); /* nobody is left that we know of; a cgroup may know better */
     g_cgroup_remove();
+    g_output_end();
     g.rec.phase = RD_PHASE_ENDED;
 
     if (g.cfg.record_dir >= 0)

@@ -11,7 +11,7 @@ enum { /* from the kernel's headers, which pull in libc's where both are wanted 
     G_SIG_SETMASK = 2,
     G_SIGINT = 2, G_SIGQUIT = 3, G_SIGKILL = 9, G_SIGTERM = 15, G_SIGCHLD = 17, G_SIGCONT = 18,
     G_AT_FDCWD = -100,
-    G_O_WRONLY = 1, G_O_RDWR = 2, G_O_CREAT = 0x40, G_O_EXCL = 0x80, G_O_CLOEXEC = 0x80000,
+    G_O_WRONLY = 1, G_O_RDWR = 2, G_O_CREAT = 0x40, G_O_EXCL = 0x80, G_O_APPEND = 0x400, G_O_CLOEXEC = 0x80000,
     G_POLLIN = 1, G_POLLOUT = 4, G_POLLRDHUP = 0x2000
 };
 #if defined(__x86_64__)
@@ -42,6 +42,7 @@ struct g_state {
     int unsent;           /* the owner, which doesn't read, has yet to be told of the end */
     int32_t record_errno, record_retried;
     int64_t started, signal_at, kill_at, pending_at, active_at, start_at; /* signal_at: while no signal was sent */
+    int64_t look_at;      /* at the output; G_NEVER: at its next event */
     int64_t oom_before;
     int alive, foreign, unlisted; /* of the last look at what is left */
 };
@@ -70,6 +71,12 @@ int g_above_streams(long fd);
 __attribute__((noreturn)) void g_start_failed(int stage, long err);
 void g_start_driver(void);
 void g_start_delivery(void);
+
+/* output.c: nothing of it where the guard isn't told to look after the output. */
+void g_output_open(void);
+int g_output_watch(void); /* what to wait for, or -1 */
+void g_output_serve(int heard, int64_t now);
+void g_output_end(void);
 
 /* ladder.c */
 int g_stop_signal(void);

@@ -1,8 +1,8 @@
-/* One ppoll waits for the life socket, the owner's pidfd, SIGCHLD and stop signals (signalfd), connections, and the
- * nearest deadline. Nothing else runs. */
+/* One ppoll waits for the life socket, the owner's pidfd, SIGCHLD and stop signals (signalfd), connections, the
+ * output's events, and the nearest deadline. Nothing else runs. */
 #include "guard.h"
 
-enum { FDS = 4 + G_CONNECTIONS };
+enum { FIRST_CONNECTION = 5, FDS = FIRST_CONNECTION + G_CONNECTIONS };
 
 #define STARTER_SEND_NS RD_NS_PER_S /* how long a detached guard waits for a starter that doesn't read */
 
@@ -15,6 +15,8 @@ static int64_t nearest(void)
         at = g.active_at;
     if (g.start_at < at)
         at = g.start_at;
+    if (g.look_at < at)
+        at = g.look_at;
     if (g.killing)
         at = g.pending_at < at ? g.pending_at : at;
     else if (g.kill_at < at)
@@ -39,6 +41,7 @@ static long wait_for_events(struct rd_pollfd *fds)
     fds[n++] = (struct rd_pollfd){g.owner, G_POLLIN, 0};
     fds[n++] = (struct rd_pollfd){g.signals, G_POLLIN, 0};
     fds[n++] = (struct rd_pollfd){g.done || !has_room() ? -1 : g.cfg.listen_fd, G_POLLIN, 0};
+    fds[n++] = (struct rd_pollfd){g.done ? -1 : g_output_watch(), G_POLLIN, 0};
     for (int i = 0; i < G_CONNECTIONS; i++)
         fds[n++] = (struct rd_pollfd){g.conn[i], G_POLLIN, 0};
     int64_t at = nearest(), left = at == G_NEVER ? 0 : at - g_now();
@@ -97,7 +100,7 @@ void g_loop(void)
         if (g.owner >= 0 && fds[1].revents)
             gone = 1;
         for (int i = 0; i < G_CONNECTIONS; i++) {
-            if (g.conn[i] < 0 || !fds[4 + i].revents)
+            if (g.conn[i] < 0 || !fds[FIRST_CONNECTION + i].revents)
                 continue;
             while ((got = g_receive(g.conn[i])) > 0)
                 ;
@@ -118,6 +121,7 @@ void g_loop(void)
             continue;
         }
         int64_t now = g_now();
+        g_output_serve(fds[4].revents != 0, now);
         if (now >= g.active_at)
             g_begin_stop(&(struct g_request){.cause = RD_CAUSE_ACTIVE_DEADLINE, .grace = -1});
         else if (now >= g.start_at)

@@ -52,7 +52,7 @@ static __attribute__((noreturn, used)) void guard_main(long *sp)
     g.owner = g.signals = g.cgroup = g.life = -1;
     for (int i = 0; i < G_CONNECTIONS; i++)
         g.conn[i] = -1;
-    g.active_at = g.start_at = g.signal_at = g.kill_at = g.pending_at = G_NEVER;
+    g.active_at = g.start_at = g.signal_at = g.kill_at = g.pending_at = g.look_at = G_NEVER;
     g.self = g.rec.guard_pid = (int32_t)rd_sys0(__NR_getpid);
     g.rec.oom_kills = g.rec.driver.code = -1;
     if (argc < 5)

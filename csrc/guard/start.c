@@ -4,6 +4,11 @@
 
 static char driver_stack[16 * 1024] __attribute__((aligned(16)));
 
+struct limits {
+    int64_t nofile;
+    int32_t umask;
+};
+
 static void reap_pid(int32_t pid)
 {
     struct rd_ksiginfo info;
@@ -82,6 +87,20 @@ void g_start_failed(int stage, long err)
     g_leave(125);
 }
 
+/* The driver is born with them; the guard's own come back, for the record's mode and the guard's descriptors. */
+static void swap_limits(struct limits *l)
+{
+    struct rd_rlimit now;
+    if (l->umask >= 0)
+        l->umask = (int32_t)rd_sys1(__NR_umask, l->umask);
+    if (l->nofile < 0 || rd_sys4(__NR_prlimit64, 0, 7 /* RLIMIT_NOFILE */, 0, &now) < 0)
+        return;
+    int64_t before = now.soft > INT64_MAX ? INT64_MAX : (int64_t)now.soft;
+    now.soft = (uint64_t)l->nofile < now.hard ? (uint64_t)l->nofile : now.hard;
+    rd_sys4(__NR_prlimit64, 0, 7, &now, 0);
+    l->nofile = before;
+}
+
 void g_start_driver(void)
 {
     static struct rd_plan plan;
@@ -101,16 +120,20 @@ void g_start_driver(void)
     plan.fd_map = map;
     plan.fd_pairs = g.cfg.keep_fds_count;
 
+    g_output_open();
     g_cgroup_make();
     g.oom_before = g_oom_kills(g.cfg.oom_fd);
     g.started = g_now();
     g.rec.started_wall_ns = g_wall();
+    struct limits limits = {g.cfg.nofile, g.cfg.umask};
+    swap_limits(&limits);
     int pid = spawn(&plan, g.cgroup);
     if (pid > 0 && plan.stage == RD_STAGE_CGROUP) { /* can't be entered: do without */
         reap_pid(pid);
         g_cgroup_remove();
         pid = spawn(&plan, -1);
     }
+    swap_limits(&limits);
     if (pid < 0)
         g_start_failed(RD_STAGE_CLONE, pid);
     if (plan.stage) {

@@ -153,6 +153,8 @@ class Guard:
         keep_ignored: Sequence[int] = (),
         containment: Containment = "auto",
         hold: Sequence[int] = (),
+        look_after_output: bool = False,
+        log_limit: int | None = None,
     ) -> Guard:
         """Start LAUNCH under a guard of its own, and return once its program runs.
 
@@ -171,6 +173,11 @@ class Guard:
         ON_OWNER_DEATH after it; the driver doesn't get them. A lock (flock) on such an open file is held while one of
         us three lives. ON_OWNER_DEATH has our environment as it is now, whatever the driver's is.
 
+        LOOK_AFTER_OUTPUT is for a driver that writes straight into files in RECORD's directory: STDOUT, and with
+        ``launch.split_output`` STDERR too. The guard writes down how far they were when (in ``times`` beside the
+        record), and drops the oldest bytes of a file that has more than LOG_LIMIT on the disk; offsets stay what they
+        are. It looks at most once a second, and only while they grow.
+
         Raises:
             CommandNotFoundError, CommandNotExecutableError, StartError: it did not start; nothing is left.
             UsageError: the request makes no sense, or ``cgroup`` was insisted on in vain.
@@ -181,6 +188,8 @@ class Guard:
             raise UsageError("there is no command to run: give at least its name.")
         if socket is not None and (record is None or Path(socket).parent != Path(record).parent):
             raise UsageError("the socket lies in the record's directory: give both, in one directory.")
+        if look_after_output and record is None:
+            raise UsageError("the output lies in the record's directory: give the record too.")
         parent, oom_counter = cgroup.locate()
         if containment == "cgroup" and parent is None:
             raise UsageError("no cgroup v2 that can be written to is mounted here: leave the containment at auto.")
@@ -207,6 +216,8 @@ class Guard:
                 life = handover.give(channel[1])
                 if record is not None:
                     handover.record_to(Path(record))
+                if look_after_output:
+                    handover.look_after_output(log_limit, split=launch.split_output)
                 if socket is not None:
                     handover.listen_on(socket)
                 if parent is not None and containment != "tree":

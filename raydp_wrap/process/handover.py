@@ -24,6 +24,8 @@ SOCK_SEQPACKET: Final = 5
 Placement = Literal["session", "group", "shared"]
 
 _MAX_PASS_FDS = _MAX_HOLD_FDS = 32
+_MAX_INT64 = 2**63 - 1
+_MAX_UMASK = 0o777
 _PLACEMENTS = {"session": lib.RD_NEW_SESSION, "group": lib.RD_NEW_GROUP, "shared": lib.RD_JOIN_GROUP}
 
 
@@ -36,6 +38,22 @@ def _fill(array: Any, text: str, what: str) -> None:
 
 def _deadline(seconds: float | None) -> int:
     return 0 if seconds is None else max(1, _core.to_ns(seconds))
+
+
+def _nofile(limit: int | None) -> int:
+    if limit is None:
+        return -1
+    if limit < 0:
+        raise UsageError(f"{limit} is no limit of descriptors: give a number from 0 up.")
+    return min(limit, _MAX_INT64)
+
+
+def _umask(mask: int | None) -> int:
+    if mask is None:
+        return -1
+    if not 0 <= mask <= _MAX_UMASK:
+        raise UsageError(f"{mask} is no umask: give a number from 0 to 0o777.")
+    return mask
 
 
 class Handover:
@@ -56,6 +74,7 @@ class Handover:
         config.owner_pid = os.getpid()
         config.terminal = config.record_dir = config.listen_fd = config.cgroup_parent = config.oom_fd = -1
         config.deliver_env = -1
+        config.nofile, config.umask = _nofile(launch.nofile), _umask(launch.umask)
         config.keep_fds_count = len(launch.pass_fds)
         for index, fd in enumerate(launch.pass_fds):
             config.keep_fds[index] = fd
@@ -114,6 +133,13 @@ class Handover:
         fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.config.record_dir = self._give_opened(fd)
         _fill(self.config.record_name, path.name, "the record's name")
+
+    def look_after_output(self, limit: int | None, *, split: bool) -> None:
+        """Have the guard index the files that stdout and stderr are, and keep each to LIMIT bytes."""
+        if limit is not None and limit <= 0:
+            raise UsageError(f"{limit} is no size of an output to keep: give a number of bytes from 1 up.")
+        self.config.flags |= lib.RD_GUARD_OUTPUT | (lib.RD_GUARD_SPLIT if split else 0)
+        self.config.log_limit = min(limit or 0, _MAX_INT64)
 
     def listen_on(self, path: str | os.PathLike[str]) -> None:
         """Where a detached guard listens, in the record's directory."""
