@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.backend import Backend
 from raydp_wrap.errors import GuardLostError, GuardUnresponsiveError, RaydpWrapError, StartError, UsageError
+from raydp_wrap.local.output import STREAMS
 from raydp_wrap.local.place import Place, new_identity
 from raydp_wrap.local.running import LocalRunning, prune
 from raydp_wrap.local.watch import Watcher
@@ -28,9 +29,9 @@ _LONGEST_NAME = 255
 class LocalBackend(Backend):
     """Runs attempts under detached guards, each in DIRECTORY/SUBMISSION.NUMBER/, which is 0700.
 
-    The guard's exit record, its socket and the output (stdout and stderr as the driver wrote them) lie there. An
-    attempt lives on when its owner dies; :meth:`restore` finds its guard again, else its record, else
-    ends what it left behind and says that it was lost.
+    The guard's exit record, its socket and the output (stdout and stderr, as the driver writes them) lie there;
+    :class:`raydp_wrap.local.output.Output` reads that. An attempt lives on when its owner dies; :meth:`restore`
+    finds its guard again, else its record, else ends what it left behind and says that it was lost.
 
     Raises:
         UsageError: DIRECTORY can't be private; see :func:`raydp_wrap.process.private_directory`.
@@ -78,18 +79,15 @@ class LocalBackend(Backend):
         except OSError as error:
             place.remove_empty()
             raise _no_place(place.path, error) from error
+        streams: list[int] = []
         try:
-            output = place.open_output()
-        except OSError as error:
-            place.remove()
-            raise _no_place(place.path, error) from error
-        try:
+            streams += (place.open_output(name) for name in (STREAMS if launch.split_output else STREAMS[:1]))
             return Guard.start(
                 launch,
                 identity=identity,
                 stdin=DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=streams[0],
+                stderr=streams[-1],
                 grace=limits.grace,
                 stop_signal=limits.stop_signal,
                 active_deadline=limits.active_deadline,
@@ -97,14 +95,19 @@ class LocalBackend(Backend):
                 record=place.way("record"),
                 socket=place.way("socket"),
                 detached=True,
+                look_after_output=True,
+                log_limit=limits.log_limit,
             )
         except GuardLostError:
             return None  # it may have run: what was claimed stays so
-        except Exception:
+        except Exception as error:
             place.remove()
+            if isinstance(error, OSError) and not isinstance(error, RaydpWrapError):
+                raise _no_place(place.path, error) from error
             raise
         finally:
-            os.close(output)
+            for fd in streams:
+                os.close(fd)
 
     async def restore(self, attempt: Attempt, saved: Mapping[str, Any]) -> LocalRunning:
         """Find ATTEMPT's guard, or what it left.

@@ -26,7 +26,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FILES = ("identity", "output", "record", "socket")
+_FILES = ("identity", "output", "errors", "times", "record", "record.tmp0", "record.tmp1", "socket")
 _LONGEST_IDENTITY = 95
 _READABLE = 60
 _TAG = 8
@@ -48,7 +48,8 @@ class Place:
     """The directory PATH, which is there.
 
     ``identity`` marks the attempt's processes, and is the latch of its start: whoever writes it starts it.
-    ``output`` is the driver's stdout and stderr, ``record`` the guard's, ``socket`` where the guard listens.
+    ``output`` and ``errors`` are the driver's, see :class:`raydp_wrap.local.output.Output`, ``times`` is the guard's
+    index of them, ``record`` its last word, ``socket`` where it listens.
 
     Raises:
         OSError: it can't be opened (FileNotFoundError: there is none), or is a link.
@@ -137,18 +138,9 @@ class Place:
         finally:
             os.close(fd)
 
-    def open_output(self) -> int:
-        """The output, to be appended to."""
-        return os.open("output", _OUTPUT, 0o600, dir_fd=self.fd)
-
-    def read_output(self) -> int | None:
-        """The output, to be read from; None if there is none."""
-        try:
-            return os.open("output", _READ, dir_fd=self.fd)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ELOOP):
-                return None
-            raise
+    def open_output(self, stream: str) -> int:
+        """The file of STREAM, to be appended to."""
+        return os.open(stream, _OUTPUT, 0o600, dir_fd=self.fd)
 
     def record(self, identity: str) -> tuple[ExitRecord | None, str]:
         """The exit record, if it is IDENTITY's; else None, and why not."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.backend import Observation, Running
+from raydp_wrap.local.output import Output
 from raydp_wrap.model import Cause, ExitRecord, Usage
 from raydp_wrap.outcome import evidence_of, remarks_of
 from raydp_wrap.process import News, sweep
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from raydp_wrap.process import Guard
 
 __all__ = ["LocalRunning"]
-
-_CHUNK = 65536
 
 # Of guards that we started and let go of: dropped while it runs, its process would warn.
 _let_go: list[Guard] = []
@@ -73,18 +72,20 @@ class LocalRunning(Running):
         if self._guard is not None and not self._ending:
             self._guard.ready()
 
-    async def logs(self, *, offset: int = 0, follow: bool = False) -> AsyncIterator[bytes]:
-        """Read the output's file; its end is known when the tree is empty.
+    async def logs(self, *, offset: int = 0, follow: bool = False, stream: str = "output") -> AsyncIterator[bytes]:
+        """Read the file of STREAM; its end is known when the tree is empty.
 
         Raises:
             RaydpWrapError: it can't be followed, for the user has no inotify watch left.
 
         """
-        fd = self._place.read_output() if self._place is not None else None
-        if fd is None:
+        if self._place is None:
             return
         with contextlib.ExitStack() as stack:
-            stack.callback(os.close, fd)
+            output = stack.enter_context(Output(f"/proc/self/fd/{self._place.fd}/."))
+            fd = output.descriptor(stream)
+            if fd is None:
+                return
             grown = stack.enter_context(self._watcher.watch(fd)) if follow else asyncio.Event()
             if follow:
 
@@ -97,8 +98,8 @@ class LocalRunning(Running):
                 # Both before the read: what comes behind it is seen in the next round.
                 last = not follow or self._end.done()
                 grown.clear()
-                while chunk := os.pread(fd, _CHUNK, offset):
-                    offset += len(chunk)
+                while chunk := output.read(offset, stream=stream):
+                    offset = chunk.offset + len(chunk)
                     yield chunk
                     await asyncio.sleep(0)  # a long output holds up nobody else in the loop
                 if last:

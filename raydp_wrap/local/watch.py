@@ -4,43 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import RaydpWrapError
+from raydp_wrap.local import inotify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Watcher"]
 
-_IN_MODIFY = 0x2
-_IN_Q_OVERFLOW = 0x4000
-_HEAD = struct.Struct("iIII")
-_BUFFER = 65536
-
-
-def _libc() -> Any:
-    import ctypes  # noqa: PLC0415 - only who follows an output
-
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        import ctypes  # noqa: PLC0415 - as above
-
-        why = os.strerror(ctypes.get_errno())
-        raise RaydpWrapError(f"the output can't be followed ({why}): raise the limits below /proc/sys/fs/inotify.")
-    return result
-
 
 class Watcher:
     """Sets an event whenever a watched file was written to. Used in one event loop at a time."""
 
     def __init__(self) -> None:
-        self._fd = -1
+        self._inotify: inotify.Inotify | None = None
         self._events: dict[int, list[asyncio.Event]] = {}
 
     @contextlib.contextmanager
@@ -52,15 +31,15 @@ class Watcher:
 
         """
         loop = asyncio.get_running_loop()
-        if self._fd < 0:
-            self._fd = _checked(_libc().inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
-            loop.add_reader(self._fd, self._read)
+        if self._inotify is None:
+            self._inotify = inotify.Inotify()
+            loop.add_reader(self._inotify.fd, self._read, self._inotify)
+        instance = self._inotify
         try:
-            # By the descriptor: whatever its name is by now, it is this file.
-            watch = _checked(_libc().inotify_add_watch(self._fd, b"/proc/self/fd/%d" % fd, _IN_MODIFY))
+            watch = instance.add(fd, inotify.MODIFY)
         except RaydpWrapError:
             if not self._events:
-                self._release(loop)
+                self._release(loop, instance)
             raise
         event = asyncio.Event()
         self._events.setdefault(watch, []).append(event)
@@ -70,29 +49,22 @@ class Watcher:
             self._events[watch].remove(event)
             if not self._events[watch]:
                 del self._events[watch]
-                _libc().inotify_rm_watch(self._fd, watch)
+                instance.remove(watch)
             if not self._events:
-                self._release(loop)
+                self._release(loop, instance)
 
-    def _release(self, loop: asyncio.AbstractEventLoop) -> None:
-        fd, self._fd = self._fd, -1
+    def _release(self, loop: asyncio.AbstractEventLoop, instance: inotify.Inotify) -> None:
+        self._inotify = None
         try:
-            loop.remove_reader(fd)
+            loop.remove_reader(instance.fd)
             # The kernel may take 20 ms to close one: in a thread.
-            loop.run_in_executor(None, os.close, fd)
+            loop.run_in_executor(None, instance.close)
         except RuntimeError:  # the loop is closed, or about to be
-            os.close(fd)
+            instance.close()
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self._fd, _BUFFER)
-        except BlockingIOError:
-            return
-        at = 0
-        while at < len(data):
-            watch, mask, _, length = _HEAD.unpack_from(data, at)
-            at += _HEAD.size + length
-            missed = mask & _IN_Q_OVERFLOW
+    def _read(self, instance: inotify.Inotify) -> None:
+        for watch, mask in instance.read():
+            missed = mask & inotify.Q_OVERFLOW
             for events in self._events.values() if missed else (self._events.get(watch, ()),):
                 for event in events:
                     event.set()
