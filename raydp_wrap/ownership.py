@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from raydp_wrap.model import Launch, Outcome
     from raydp_wrap.reporter.reporter import Interrupt
 
-__all__ = ["Ownership", "delivery_command", "log", "new_submission_id"]
+__all__ = ["Ownership", "delivery_command", "log", "new_submission_id", "own_command"]
 
 
 def new_submission_id() -> str:
@@ -154,8 +154,13 @@ def log(text: str) -> None:
 
 def delivery_command(directory: Path) -> list[str]:
     """What the guard starts when we are gone: this very package, whatever the job's environment says."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from raydp_wrap.deliver import main; main(sys.argv[1])"
-    return [sys.executable, "-I", "-c", code, str(directory)]
+    return own_command("raydp_wrap.deliver", str(directory))
+
+
+def own_command(module: str, *arguments: str) -> list[str]:
+    """A command that calls MODULE's ``main`` with ARGUMENTS, in this very package, whatever the environment says."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; main(*sys.argv[1:])"
+    return [sys.executable, "-I", "-c", code, *arguments]
 
 
 def _checked(named: Iterable[str], tell: Callable[[str], None]) -> tuple[str, ...]:
