@@ -1,4 +1,4 @@
-"""The world around the supervisor of a home: the machine's clocks, its backends and plugins, and who tells the sinks."""
+"""The world around a home's supervisor: the clocks, backends and plugins of this machine, and who tells the sinks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 from raydp_wrap import plugins
-from raydp_wrap.backend import Backend
 from raydp_wrap.diagnostics import summary, tail
 from raydp_wrap.errors import UsageError
 from raydp_wrap.local import LocalBackend
@@ -19,11 +18,13 @@ from raydp_wrap.moment import Moment
 from raydp_wrap.ownership import own_command
 from raydp_wrap.process import DEVNULL, Process
 from raydp_wrap.supervisor.attending import pauses
+from raydp_wrap.supervisor.commits import watch_commits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from raydp_wrap.backend import Backend
     from raydp_wrap.job import Job
     from raydp_wrap.model import Event
     from raydp_wrap.request import Context
@@ -46,18 +47,24 @@ def attempts_of(home: Path) -> Path:
 
 
 class AtHome:
-    """What :class:`raydp_wrap.supervisor.world.World` says, of HOME. AGAIN is called when the store may have changed."""
+    """The :class:`raydp_wrap.supervisor.world.World` of HOME. TELL is given sentences for the operator."""
 
-    def __init__(self, store: Store, home: Path, tell: Callable[[str], None], again: Callable[[], None]) -> None:
+    def __init__(self, store: Store, home: Path, tell: Callable[[str], None]) -> None:
         self._store = store
         self._home = home
         self._tell = tell
-        self._again = again
+        self._changed: Callable[[], None] = lambda: None
+        self._watching: asyncio.Task[None] | None = None
         self._backends: dict[str, Backend] = {}
         self._events: queue.SimpleQueue[Event | None] | None = None
         self._reporter: asyncio.Task[None] | None = None
         self._due = asyncio.Event()
         plugins.load(tell)
+
+    def open(self, changed: Callable[[], None]) -> None:
+        """Begin. CHANGED is called when the store may have been changed by others."""
+        self._changed = changed
+        self._watching = asyncio.get_running_loop().create_task(watch_commits(self._home, changed))
 
     def now(self) -> Moment:
         """The machine's clocks."""
@@ -150,12 +157,13 @@ class AtHome:
             command = own_command("raydp_wrap.supervisor.reporting", str(self._home))
             # On our death it goes on: it is the last that the sinks wait for.
             await Process(command, stdin=DEVNULL, cwd="/", new_session=True)
-            self._again()
+            self._changed()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._due.wait(), pause)
 
     def _reported(self, task: asyncio.Task[None]) -> None:
         self._reporter = None
+        self._changed()
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
@@ -164,7 +172,7 @@ class AtHome:
             self.deliver()
 
     @property
-    def reporting(self) -> bool:
+    def busy(self) -> bool:
         """Whether reports are being sent."""
         return self._reporter is not None
 
@@ -180,8 +188,9 @@ class AtHome:
 
     async def close(self) -> None:
         """Let go. A process that sends reports goes on."""
-        if self._reporter is not None:
-            self._reporter.cancel()
-            await asyncio.gather(self._reporter, return_exceptions=True)
+        tasks = [task for task in (self._reporter, self._watching) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._events is not None:
             self._events.put(None)

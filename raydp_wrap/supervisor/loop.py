@@ -80,7 +80,8 @@ class Supervisor:
     @property
     def idle(self) -> bool:
         """Whether nothing will happen without a ring: nothing runs, nothing is due but the end of kept jobs."""
-        return not (self._wake.is_set() or self._rung or self._tasks or self._timers or self._touched or self._line)
+        pending = self._rung or self._touched or self._line or self._timers or self._tasks
+        return not (pending or self._wake.is_set() or self._world.busy)
 
     async def until_idle(self) -> None:
         """Wait until it is idle. By the time the caller goes on it may have something to do again."""
@@ -90,6 +91,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Supervise until cancelled. The attempts go on then, and whoever supervises next adopts them."""
+        self._world.open(self.ring)
         try:
             while True:
                 self._wake.clear()
@@ -103,6 +105,7 @@ class Supervisor:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._world.close()
 
     # -- one turn -----------------------------------------------------------------------------
 

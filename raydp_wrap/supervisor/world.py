@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from raydp_wrap.backend import Backend
     from raydp_wrap.job import Job
     from raydp_wrap.model import Event, Launch
@@ -16,6 +18,16 @@ __all__ = ["World"]
 
 class World(Protocol):
     """Everything but the store. Methods are called from the event loop's thread, and return at once unless async."""
+
+    def open(self, changed: Callable[[], None]) -> None:
+        """Begin. CHANGED is to be called when the store may have been changed by others."""
+
+    async def close(self) -> None:
+        """Let go. Called once, last."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has something under way that is to be seen to its end."""
 
     def now(self) -> Moment:
         """What the clocks show; its monotonic one is the event loop's."""
