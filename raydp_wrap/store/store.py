@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import AlreadyDecidedError, StoreError, UsageError
-from raydp_wrap.model import TerminalState
+from raydp_wrap.model import Attempt, TerminalState
 from raydp_wrap.store import outbox, records, submissions
 from raydp_wrap.store.database import Database
 from raydp_wrap.store.delivery import Delivery, DeliveryStatus, Settlement, Undelivered
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from raydp_wrap.model import Attempt, Outcome, Submission
+    from raydp_wrap.model import Outcome, Submission
     from raydp_wrap.process.identity import ProcessIdentity
+    from raydp_wrap.store.jobs import StoreJobs
+    from raydp_wrap.store.preparations import Preparations
 
 __all__ = ["Store"]
 
@@ -57,6 +59,20 @@ class Store:
         """Let go of it. In a forked child, and a second time, nothing happens."""
         self._database.close()
 
+    @property
+    def jobs(self) -> StoreJobs:
+        """The submissions that a supervisor sees to."""
+        from raydp_wrap.store.jobs import StoreJobs  # noqa: PLC0415 - a foreground run has none
+
+        return StoreJobs(self._database)
+
+    @property
+    def preparations(self) -> Preparations:
+        """The runtime environments of jobs."""
+        from raydp_wrap.store.preparations import Preparations  # noqa: PLC0415 - as in jobs
+
+        return Preparations(self._database)
+
     def submit(self, submission: Submission) -> Attempt:
         """Keep SUBMISSION, and its first attempt.
 
@@ -68,7 +84,8 @@ class Store:
         if submission.app_id is not None:
             _check_app_id(submission.app_id)
         with self._database.write() as connection:
-            return submissions.put(connection, submission)
+            submissions.put(connection, submission)
+            return submissions.put_attempt(connection, Attempt(submission.submission_id, 1, submission.created_at))
 
     def add_attempt(self, submission_id: str) -> Attempt:
         """Keep one attempt more, with the next number.
@@ -96,7 +113,7 @@ class Store:
             return submissions.attempts(connection, submission_id)
 
     def undecided(self) -> list[Submission]:
-        """All submissions without a terminal state, oldest first."""
+        """All submissions without a terminal state, oldest first; not those that a supervisor sees to."""
         with self._database.read() as connection:
             return submissions.undecided(connection)
 

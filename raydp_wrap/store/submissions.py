@@ -14,15 +14,27 @@ if TYPE_CHECKING:
 
     from raydp_wrap.model import Outcome
 
-__all__ = ["already_decided", "attempts", "bind", "decide", "next_attempt", "outcome", "put", "submission", "undecided"]
+__all__ = [
+    "already_decided",
+    "attempts",
+    "bind",
+    "decide",
+    "next_attempt",
+    "outcome",
+    "put",
+    "put_attempt",
+    "submission",
+    "undecided",
+    "unsupervised",
+]
 
 _FIELDS = "submission_id, name, created_at, app_id, document"
 _LONGEST_NAME = 1000
 LONGEST_APP_ID = 200
 
 
-def put(connection: apsw.Connection, new: Submission) -> Attempt:
-    """A row for NEW, and one for its first attempt."""
+def put(connection: apsw.Connection, new: Submission) -> None:
+    """A row for NEW."""
     if connection.execute("SELECT 1 FROM submissions WHERE submission_id = ?", (new.submission_id,)).fetchone():
         raise UsageError(f"there is a submission {new.submission_id} already: use another id.")
     document = {"name": new.name, "sinks": list(new.sinks), "tags": dict(new.tags)}
@@ -36,10 +48,10 @@ def put(connection: apsw.Connection, new: Submission) -> Attempt:
             records.dump(document),
         ),
     )
-    return _put_attempt(connection, Attempt(new.submission_id, 1, new.created_at))
 
 
-def _put_attempt(connection: apsw.Connection, new: Attempt) -> Attempt:
+def put_attempt(connection: apsw.Connection, new: Attempt) -> Attempt:
+    """A row for NEW."""
     connection.execute(
         "INSERT INTO attempts (submission_id, number, created_at, document) VALUES (?, ?, ?, '{}')",
         (new.submission_id, new.number, new.created_at),
@@ -51,7 +63,7 @@ def next_attempt(connection: apsw.Connection, submission_id: str) -> Attempt:
     """A row for one attempt more of a submission that is undecided."""
     _undecided(connection, submission_id)
     (last,) = _row(connection, "SELECT max(number) FROM attempts WHERE submission_id = ?", submission_id)
-    return _put_attempt(connection, Attempt(submission_id, (last or 0) + 1, time.time()))
+    return put_attempt(connection, Attempt(submission_id, (last or 0) + 1, time.time()))
 
 
 def attempts(connection: apsw.Connection, submission_id: str) -> list[Attempt]:
@@ -74,11 +86,24 @@ def submission(connection: apsw.Connection, submission_id: str) -> Submission | 
 
 
 def undecided(connection: apsw.Connection) -> list[Submission]:
-    """All without a terminal state, oldest first."""
+    """All without a terminal state that are nobody's to supervise, oldest first."""
     rows = connection.execute(
-        f"SELECT {_FIELDS} FROM submissions WHERE state = 'UNKNOWN' ORDER BY created_at, submission_id"  # noqa: S608 - our own words
+        f"SELECT {_FIELDS} FROM submissions WHERE state = 'UNKNOWN'"  # noqa: S608 - our own words
+        " AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.submission_id = submissions.submission_id)"
+        " ORDER BY created_at, submission_id"
     )
     return [records.submission_of(row) for row in rows]
+
+
+def unsupervised(connection: apsw.Connection, limit: int | None) -> list[tuple[Submission, TerminalState]]:
+    """All that are nobody's to supervise, whatever their state; newest first."""
+    rows: Any = connection.execute(
+        f"SELECT {_FIELDS}, state FROM submissions"  # noqa: S608 - our own words
+        " WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.submission_id = submissions.submission_id)"
+        " ORDER BY rowid DESC LIMIT ?",
+        (-1 if limit is None else limit,),
+    )
+    return [(records.submission_of(row[:-1]), TerminalState(row[-1])) for row in rows]
 
 
 def outcome(connection: apsw.Connection, submission_id: str) -> Outcome | None:
