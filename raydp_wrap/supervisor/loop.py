@@ -17,7 +17,6 @@ from raydp_wrap.supervisor import queueing
 from raydp_wrap.supervisor.attending import Attending
 from raydp_wrap.supervisor.timers import Timers
 from raydp_wrap.supervisor.verdict import deadline_outcome, dependency_outcome, killed
-from raydp_wrap.supervisor.waiting import WaitingLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -61,7 +60,7 @@ class Supervisor:
         self._capacity = queueing.effective(jobs.capacity())
         self._touched: dict[str, None] = {}  # to be considered, in order
         self._changed: set[str] = set()  # to be told of
-        self._line = WaitingLine()
+        self._queue = queueing.Queue()
         self._attending: dict[str, Attending] = {}
         self._preparing: set[str] = set()
         self._prepared: set[str] = set()
@@ -80,7 +79,7 @@ class Supervisor:
     @property
     def idle(self) -> bool:
         """Whether nothing will happen without a ring: nothing runs, nothing is due but the end of kept jobs."""
-        pending = self._rung or self._touched or self._line or self._timers or self._tasks
+        pending = self._rung or self._touched or self._queue or self._timers or self._tasks
         return not (pending or self._wake.is_set() or self._world.busy)
 
     async def until_idle(self) -> None:
@@ -172,7 +171,8 @@ class Supervisor:
         """JOB is terminal: others may have waited for that."""
         submission_id = job.submission_id
         known = self._known.pop(submission_id, None)
-        self._line.discard(submission_id)
+        if submission_id not in self._attending:
+            self._queue.leave(submission_id)
         self._timers.clear(submission_id)
         self._prepared.discard(submission_id)
         for other in self._dependents.pop(submission_id, ()):
@@ -190,13 +190,13 @@ class Supervisor:
     def _consider(self, job: Job) -> None:
         """Have happen what is wanted of JOB: it follows from how it is, never from how it became so."""
         submission_id = job.submission_id
-        self._line.discard(submission_id)
         self._timers.clear(submission_id)
         attending = self._attending.get(submission_id)
         if attending is not None:
             if job.active:
                 attending.look(job)
             return  # else its end is written, and it is considered again when the attendant has gone
+        self._queue.leave(submission_id)
         try:
             if job.active:
                 self._attend(job)
@@ -221,7 +221,7 @@ class Supervisor:
             if job.deadline is not None:
                 self._timers.set(job.submission_id, now.until(job.deadline))
             if self._may_follow(job, now) and self._is_due(job, now) and self._is_prepared(job):
-                self._line.add(job)
+                self._queue.wait(job)
 
     def _may_follow(self, job: Job, now: Moment) -> bool:
         """Whether all that it is to come after have ended as they should. One that did not fails it."""
@@ -294,14 +294,11 @@ class Supervisor:
 
     def _start(self) -> None:
         """Begin as many of those that wait as there is room for."""
-        if not self._line or len(self._attending) >= (self._capacity.max_running or len(self._attending) + 1):
-            return
-        running = [attending.job for attending in self._attending.values()]
-        for submission_id in queueing.startable(self._line, running, self._capacity):
+        for submission_id in self._queue.startable(self._capacity):
             job, now = self._known[submission_id], self._world.now()
             begun = self._jobs.begin(submission_id, _deadline(job, now), now)
-            self._line.discard(submission_id)
             if begun is None:
+                self._queue.leave(submission_id)
                 self._see_stored(submission_id)
             else:
                 self._see(begun)
@@ -310,12 +307,14 @@ class Supervisor:
     def _attend(self, job: Job) -> None:
         attending = Attending(job, self._jobs, self._world, self._chance, self._see_attended)
         self._attending[job.submission_id] = attending
+        self._queue.run(job)
         self._in_background(self._attended(attending), job.submission_id)
 
     async def _attended(self, attending: Attending) -> None:
         try:
             await attending.run()
         finally:
+            self._queue.leave(attending.job.submission_id)
             del self._attending[attending.job.submission_id]
 
     def _see_attended(self, job: Job, outcome: Outcome | None) -> None:

@@ -1,4 +1,4 @@
-"""The supervisor of a home, put together."""
+"""The supervisor of a home on this machine, put together."""
 
 from __future__ import annotations
 
@@ -17,5 +17,10 @@ __all__ = ["make"]
 
 
 def make(store: Store, home: Path, tell: Callable[[str], None]) -> Supervisor:
-    """A supervisor of HOME, whose STORE is; TELL is given what the operator should know."""
+    """The supervisor of HOME, whose lock the caller holds; TELL is given sentences for the operator.
+
+    Raises:
+        RaydpWrapError: it can't supervise; the sentence says why.
+
+    """
     return Supervisor(store.jobs, AtHome(store, home, tell))
