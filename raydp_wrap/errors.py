@@ -18,6 +18,7 @@ __all__ = [
     "GuardError",
     "GuardLostError",
     "GuardUnresponsiveError",
+    "JobFailedError",
     "PluginError",
     "RaydpWrapError",
     "RecordError",
@@ -25,6 +26,8 @@ __all__ = [
     "StopPendingError",
     "StoreError",
     "StoreFullError",
+    "SupervisorError",
+    "SupervisorGoneError",
     "UsageError",
     "WaitTimeoutError",
     "WorkerDiedError",
@@ -116,5 +119,22 @@ class AlreadyDecidedError(RaydpWrapError):
 
     def __init__(self, message: str, outcome: Outcome | None = None) -> None:
         """Keep the outcome that stands, where it is known."""
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class SupervisorError(RaydpWrapError):
+    """The supervisor can't be started, or doesn't answer. What was stored is stored; nothing is started meanwhile."""
+
+
+class SupervisorGoneError(SupervisorError):
+    """There is no supervisor, or it has hung up: ensure another one, and look into the store again."""
+
+
+class JobFailedError(RaydpWrapError):
+    """A result was asked of a job that has none: it failed, or was killed. ``outcome`` is how it ended."""
+
+    def __init__(self, message: str, outcome: Outcome) -> None:
+        """Keep the outcome."""
         super().__init__(message)
         self.outcome = outcome
