@@ -114,8 +114,8 @@ class Job:
     last attempt begun, 0 none; ``active``: as far as is known, that has not ended. ``saved`` is what the backend needs
     to find it again, None until it has been started. ``due`` is when the next attempt may start at the earliest.
     ``deadline`` is the active deadline once the first attempt has begun; ``deadline_left`` (seconds) while it is
-    suspended. ``outcome`` (the whole) is there where it was asked for; the other fields of the end are of the
-    terminal outcome, else of the last attempt that ended.
+    suspended. The fields of the end are of the terminal outcome (the whole of which is :meth:`Jobs.outcome`), else of
+    the last attempt that ended. ``saved`` and ``attempt_at`` of the last attempt stay when it is terminal.
     """
 
     submission: Submission
@@ -223,7 +223,7 @@ class Jobs(Protocol):
         """Its active attempt NUMBER was ended to suspend it: SUSPENDED; PENDING, if that was taken back meanwhile."""
 
     def park(self, submission_id: str, now: Moment) -> Job:
-        """A job without an active attempt that is to be suspended is SUSPENDED."""
+        """A job without an active attempt that is to be suspended is SUSPENDED; nothing is changed in any other."""
 
     def decide(self, submission_id: str, number: int | None, outcome: Outcome, tally: Tally | None, now: Moment) -> Job:
         """The terminal state, and a report for each sink, unclaimed; the attempt's end and count with it.
@@ -239,6 +239,9 @@ class Jobs(Protocol):
 
     def job(self, submission_id: str) -> Job | None:
         """The job; None if there is none of that id, or it is nobody's to supervise."""
+
+    def outcome(self, submission_id: str) -> Outcome | None:
+        """How it ended, with the app id that is known by now; None while that is undecided."""
 
     def unfinished(self) -> list[Job]:
         """All that are not terminal, by place."""
@@ -256,7 +259,10 @@ class Jobs(Protocol):
         """What it has from its submitter; emptied when it is terminal."""
 
     def history(self, submission_id: str) -> list[tuple[Attempt, Outcome | None]]:
-        """Its attempts, oldest first, with their ends."""
+        """Its attempts, oldest first, with their ends; of all but the last, the diagnostics are cut short."""
+
+    def remains(self, submission_id: str) -> list[tuple[Attempt, Mapping[str, Any]]]:
+        """Its attempts, oldest first, with what their backends saved: what there is to clear up before a delete."""
 
     def capacity(self) -> Capacity:
         """What was set; see :meth:`set_capacity`."""
@@ -268,4 +274,4 @@ class Jobs(Protocol):
         """The ids of the undecided jobs that are to come after it."""
 
     def expired(self, now: Moment, limit: int = 100) -> list[str]:
-        """The terminal jobs whose time to be kept is over and whose reports are all told, oldest first."""
+        """The terminal jobs whose time is over, whose reports are all told, and that no job waits for; oldest first."""

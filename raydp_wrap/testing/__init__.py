@@ -17,6 +17,7 @@ from raydp_wrap.testing.backend_contract import BackendContract  # noqa: E402 - 
 from raydp_wrap.testing.calling import Called, call  # noqa: E402
 from raydp_wrap.testing.clock import FakeClock, Timer  # noqa: E402
 from raydp_wrap.testing.fake_backend import AppId, FakeBackend, Script  # noqa: E402
+from raydp_wrap.testing.fake_jobs import FakeJobs  # noqa: E402
 from raydp_wrap.testing.faulty import FaultySink  # noqa: E402
 from raydp_wrap.testing.holding import Held  # noqa: E402
 from raydp_wrap.testing.outcomes import a_report, an_outcome, hostile_outcome  # noqa: E402
@@ -29,6 +30,7 @@ __all__ = [
     "Called",
     "FakeBackend",
     "FakeClock",
+    "FakeJobs",
     "FaultySink",
     "Held",
     "HttpReceiver",
