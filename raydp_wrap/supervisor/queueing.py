@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from raydp_wrap.job import Capacity
@@ -73,10 +74,12 @@ class Queue:
     def wait(self, job: Job) -> None:
         """JOB waits, at its place."""
         place, needs = _place(job), _needs(job)
-        if self._waiting.get(job.submission_id) == (place, needs):
-            return
-        self.leave(job.submission_id)
-        self._waiting[job.submission_id] = place, needs
+        submission_id = place[2]
+        if submission_id in self._waiting or submission_id in self._running:
+            if self._waiting.get(submission_id) == (place, needs):
+                return
+            self.leave(submission_id)
+        self._waiting[submission_id] = place, needs
         heapq.heappush(self._lines.setdefault(needs, []), place)
 
     def run(self, job: Job) -> None:
@@ -171,7 +174,13 @@ def _needs(job: Job) -> _Needs:
     request = job.request
     if not (request.cpus or request.memory or request.slots):
         return ()
-    return tuple(sorted((name, units) for name, amount in request.needs.items() if (units := _units(amount))))
+    return _in_units(request.cpus, request.memory, tuple(request.slots.items()))
+
+
+@lru_cache(maxsize=1024)  # many jobs, few different needs
+def _in_units(cpus: float, memory: float, slots: tuple[tuple[str, float], ...]) -> _Needs:
+    amounts = {**dict(slots), "cpus": cpus, _MEMORY: memory}
+    return tuple(sorted((name, units) for name, amount in amounts.items() if (units := _units(amount))))
 
 
 def _free_places(capacity: Capacity, running: int) -> int:
