@@ -276,7 +276,7 @@ class FakeJobs:
 
     def expired(self, now: Moment, limit: int = 100) -> list[str]:
         """The terminal jobs whose time is over, whose reports are all told, and that no job waits for; oldest first."""
-        found = []
+        found: list[str] = []
         for expires_at, _, submission_id in self._expiring:
             if expires_at > now.wall or len(found) == limit:
                 break

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from store.job_making import CONTEXT, NOW, WISH, request
 from store.making import ended, submission
 
@@ -33,16 +33,16 @@ ENDS = st.sampled_from([TerminalState.FINISHED, TerminalState.FAILED, TerminalSt
 TALLIES = st.sampled_from([Tally.FAILED, Tally.IGNORED, Tally.SUSPENDED, Tally.STOPPED])
 LABELS = st.sampled_from(["", "me"])
 OFF = st.sampled_from([0, 0, 0, 0, 0, 0, -1, 1])
+DEPENDENCIES = [Dependency("a"), Dependency("a", Condition.ANY), Dependency("b", Condition.ANY), Dependency("none")]
 REQUESTS = st.builds(
     request,
-    after=st.lists(
-        st.builds(Dependency, st.sampled_from(["a", "b", "none"]), st.sampled_from(Condition)), max_size=1
-    ).map(tuple),
-    cpus=st.sampled_from([0.0, 0.0, 3.0]),
-    slots=st.sampled_from([{}, {}, {}, {"gpu": 1.0}]),
-    suspend=st.sampled_from([False, False, True]),
+    after=st.sampled_from([(), (), (), *((one,) for one in DEPENDENCIES)]),
+    cpus=st.sampled_from([0.0, 0.0, 0.0, 3.0]),
+    slots=st.sampled_from([{}, {}, {}, {}, {"gpu": 1.0}]),
+    suspend=st.sampled_from([False, False, False, True]),
     ttl_after_finished=st.sampled_from([None, 0.0, 30.0]),
 )
+WISHES = st.lists(st.sampled_from(["suspend", "suspend", "resume", "stop", "bind", "bind"]), max_size=3)
 
 
 class Machine(RuleBasedStateMachine):
@@ -86,6 +86,52 @@ class Machine(RuleBasedStateMachine):
         if result is not None and result[1]:
             self.counted[name], self.first_end[name] = Counter(), None
 
+    @initialize(asked=REQUESTS)
+    def one_is_there(self, asked: Any) -> None:
+        self.submit("a", replace(asked, after=(), slots={}), ("file:x",))
+
+    @rule(
+        name=JOBS,
+        seconds=st.none() | st.just(60.0),
+        seen=st.booleans(),
+        wishes=WISHES,
+        tally=st.sampled_from(Tally),
+        last=st.sampled_from([False, False, True]),
+    )
+    def attempt_of(  # an order that makes sense: most others are refused
+        self,
+        name: str,
+        seconds: float | None,
+        seen: bool,  # noqa: FBT001
+        wishes: list[str],
+        tally: Tally,
+        last: bool,  # noqa: FBT001
+    ) -> None:
+        there = self.fake.job(name)
+        if there is None or there.phase.terminal:
+            self.delete(name, force=True)
+            self.submit(name, request(ttl_after_finished=seconds), ("file:x",))
+        if there is not None and there.suspend:
+            self.resume(name, "")
+        self.begin(name, seconds)
+        if seen:
+            self.started(name, 0, {"pid": 7})
+        for wish in wishes:
+            if wish == "stop":
+                self.stop(name, "", None)
+            elif wish == "bind":
+                self.bind(name, "app-3")
+            else:
+                getattr(self, wish)(name, "me")
+            self.now = self.now.after(1)
+        if last:
+            state = TerminalState.FINISHED if tally is Tally.SUCCEEDED else TerminalState.FAILED
+            self.decide(name, 0, state, tally, attempted=True)
+        elif tally is Tally.SUSPENDED:
+            self.suspended(name, 0)
+        elif tally in (Tally.FAILED, Tally.IGNORED):
+            self.retry(name, 0, tally, None)
+
     @rule(name=JOBS, seconds=st.none() | st.just(60.0))
     def begin(self, name: str, seconds: float | None) -> None:
         self.both(lambda jobs: jobs.begin(name, None if seconds is None else self.now.after(seconds), self.now))
@@ -110,7 +156,14 @@ class Machine(RuleBasedStateMachine):
         self.count(result, name, Tally.SUSPENDED)
 
     @rule(name=JOBS, off=OFF, state=ENDS, tally=TALLIES, attempted=st.sampled_from([True, True, False]))
-    def decide(self, name: str, off: int, state: TerminalState, tally: Tally, attempted: bool) -> None:  # noqa: FBT001
+    def decide(
+        self,
+        name: str,
+        off: int,
+        state: TerminalState,
+        tally: Tally,
+        attempted: bool,  # noqa: FBT001
+    ) -> None:
         number = self.attempt(name, off) if attempted else None
         counts = None if not attempted else Tally.SUCCEEDED if state is TerminalState.FINISHED else tally
         result = self.both(lambda jobs: jobs.decide(name, number, ended(name, state), counts, self.now))
@@ -240,5 +293,12 @@ class Machine(RuleBasedStateMachine):
 class TestMachine(Machine.TestCase):  # type: ignore[name-defined,misc]
     pytestmark = pytest.mark.requirement("jobs-1.1", "retry-rule-5", "retry-rule-11")
     settings = settings(
-        max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+
+
+@pytest.mark.slow
+class TestLong(Machine.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(
+        max_examples=500, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
