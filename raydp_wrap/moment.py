@@ -21,12 +21,14 @@ class Moment:
     """A point in time: seconds of CLOCK_MONOTONIC in boot ``boot_id``, and seconds since the epoch (``wall``).
 
     Within one boot the monotonic clock counts, which stands still while the machine is suspended, as a guard's does.
-    Between two boots there is only the wall clock.
+    Between two boots there is only the wall clock, which somebody may have moved: it is never taken to be further away
+    than the ``span`` (seconds) that it was when it was set.
     """
 
     boot_id: str
     monotonic: float
     wall: float
+    span: float = 0.0
 
     @classmethod
     def now(cls) -> Self:
@@ -35,17 +37,21 @@ class Moment:
 
     def after(self, seconds: float) -> Moment:
         """SECONDS later."""
-        return Moment(self.boot_id, self.monotonic + seconds, self.wall + seconds)
+        return Moment(self.boot_id, self.monotonic + seconds, self.wall + seconds, seconds)
 
     def until(self, other: Moment) -> float:
         """Seconds from this moment to OTHER; less than 0 when that is past."""
         if self.boot_id == other.boot_id:
             return other.monotonic - self.monotonic
-        return other.wall - self.wall
+        return min(other.wall - self.wall, other.span)
+
+    def here(self, other: Moment) -> Moment:
+        """OTHER as a moment of this one's boot, on whose clock it can be waited for."""
+        return other if other.boot_id == self.boot_id else self.after(self.until(other))
 
     def to_dict(self) -> dict[str, object]:
         """As JSON values."""
-        return {"boot_id": self.boot_id, "monotonic": self.monotonic, "wall": self.wall}
+        return {"boot_id": self.boot_id, "monotonic": self.monotonic, "wall": self.wall, "span": self.span}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, object]) -> Moment:
@@ -55,7 +61,8 @@ class Moment:
             KeyError, TypeError, ValueError: it is none.
 
         """
-        return cls(str(raw["boot_id"]), float(str(raw["monotonic"])), float(str(raw["wall"])))
+        monotonic, wall, span = (float(str(raw[name])) for name in ("monotonic", "wall", "span"))
+        return cls(str(raw["boot_id"]), monotonic, wall, span)
 
 
 def boot_id() -> str:

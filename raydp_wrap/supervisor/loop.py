@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raydp_wrap import outcome as outcomes
@@ -160,8 +161,14 @@ class Supervisor:
         if job.phase.terminal:
             self._forget(job)
         else:
-            self._known[job.submission_id] = job
+            self._known[job.submission_id] = self._of_this_boot(job)
             self._touch(job.submission_id)
+
+    def _of_this_boot(self, job: Job) -> Job:
+        """After a reboot, a moment of the one before is turned into one that our clock comes to."""
+        now = self._world.now()
+        due, deadline = (None if one is None else now.here(one) for one in (job.due, job.deadline))
+        return job if (due, deadline) == (job.due, job.deadline) else replace(job, due=due, deadline=deadline)
 
     def _touch(self, submission_id: str) -> None:
         self._touched[submission_id] = None
