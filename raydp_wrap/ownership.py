@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from raydp_wrap.model import Launch, Outcome
     from raydp_wrap.reporter.reporter import Interrupt
 
-__all__ = ["Ownership", "delivery_command", "log", "new_submission_id", "own_command"]
+__all__ = ["Ownership", "checked_sinks", "delivery_command", "log", "new_submission_id", "own_command"]
 
 
 def new_submission_id() -> str:
@@ -52,7 +52,7 @@ class Ownership:
         self._tell = _safely(tell)
         plugins.load(self._tell)  # a wrong choice of plugins is refused before anything is stored
         place = home()
-        texts = _checked(named, self._tell)
+        texts = checked_sinks(named, self._tell)
         with contextlib.ExitStack() as stack:
             self.store = stack.enter_context(Store(place))
             self.run = stack.enter_context(_new_run(place))
@@ -163,7 +163,7 @@ def own_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-c", code, *arguments]
 
 
-def _checked(named: Iterable[str], tell: Callable[[str], None]) -> tuple[str, ...]:
+def checked_sinks(named: Iterable[str], tell: Callable[[str], None]) -> tuple[str, ...]:
     """The sinks' texts as other processes need them, each seen to be one that can be told."""
     texts = []
     for text in dict.fromkeys(named):

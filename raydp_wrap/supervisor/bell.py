@@ -134,12 +134,21 @@ class Bell:
         poll.poll(None if timeout is None else min(max(0.0, timeout) * 1000 + 1, 2**31 - 1))
         return self.read()
 
+    def become(self, other: Self) -> None:
+        """Be the connection that OTHER was, under our own descriptor's number."""
+        os.dup2(other.fileno(), self.fileno(), inheritable=False)
+        other._socket.close()
+        self.version, self.pid = other.version, other.pid
+
+    def hang_up(self) -> None:
+        """End the connection, also for a thread that waits for it, and keep the descriptor until :meth:`close`."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Hang up. A forked child's copy is only dropped."""
-        if self._socket.fileno() >= 0 and os.getpid() == self._owner:
-            with contextlib.suppress(OSError):
-                # Though a forked child may hold a copy: the supervisor would wait for its end.
-                self._socket.shutdown(socket.SHUT_RDWR)
+        if os.getpid() == self._owner:
+            self.hang_up()  # though a forked child may hold a copy: the supervisor would wait for its end
         self._socket.close()
 
     def _send(self, line: str) -> None:

@@ -1,0 +1,41 @@
+"""From a request to a job in the store, with a supervisor that has heard of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from raydp_wrap.client.job import Job
+from raydp_wrap.client.submitter import context
+from raydp_wrap.model import Submission
+from raydp_wrap.moment import Moment
+
+if TYPE_CHECKING:
+    from raydp_wrap.client.access import Access
+    from raydp_wrap.request import Request
+
+__all__ = ["submit"]
+
+
+def submit(access: Access, request: Request, submission_id: str | None = None) -> Job:
+    """Keep REQUEST as a new job, durably, from this process's environment; or find the job of that id.
+
+    Raises:
+        UsageError: it can never run, a sink can't be told, or the id is another job's.
+        SupervisorError, StoreError: nobody could run it, or it can't be kept. Nothing was stored.
+
+    """
+    from raydp_wrap.ownership import checked_sinks, new_submission_id  # noqa: PLC0415 - only who submits
+
+    if request.sinks:
+        from raydp_wrap import plugins  # noqa: PLC0415 - who names no sinks needs none
+
+        plugins.load(access.tell)
+        request = replace(request, sinks=checked_sinks(request.sinks, access.tell))
+    now = Moment.now()
+    name = request.name or os.path.basename(request.argv[0].split(maxsplit=1)[0] if request.shell else request.argv[0])
+    submission = Submission(submission_id or new_submission_id(), name, now.wall, request.sinks, request.tags)
+    with access.changing():
+        job, _ = access.jobs.submit(submission, request, context(), now)
+    return Job(access, job.submission_id, job.submission.name)
