@@ -26,7 +26,7 @@ def tries(word: str, limit: int | None) -> list[Words]:
     if not word:
         return []
     text = readable(word, _LONGEST_NAME)
-    end = text[:-1] + chr(ord(text[-1]) + 1)
+    end = f"{text}\x7f"  # an id's characters all come before it
     most = -1 if limit is None else limit
     return [
         ("WHERE submission_id = ?", (text,)),
