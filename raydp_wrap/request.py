@@ -192,7 +192,8 @@ class Request:
 
     ``argv`` is an argument list; with ``shell`` it is one shell line. ``env`` is set over the submitter's environment.
     ``active_deadline`` counts from the first attempt's start over all attempts, but not while suspended;
-    ``attempt_deadline`` from each attempt's. ``start_timeout`` is until an attempt is up. ``cpus``, ``memory`` and
+    ``attempt_deadline`` from each attempt's. ``start_timeout`` is from when nothing but room and its environment is
+    missing to when an attempt is up. ``cpus``, ``memory`` and
     ``slots`` are taken out of what the supervisor has to give. ``metadata`` is the user's own.
     """
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from raydp_wrap import outcome as outcomes
 from raydp_wrap.errors import AlreadyDecidedError, RaydpWrapError, StoreError
-from raydp_wrap.model import Event, EventKind
+from raydp_wrap.model import Event, EventKind, Reason
 from raydp_wrap.request import Condition, Phase
 from raydp_wrap.supervisor import queueing
 from raydp_wrap.supervisor.attending import Attending
 from raydp_wrap.supervisor.timers import Timers
-from raydp_wrap.supervisor.verdict import deadline_outcome, dependency_outcome, killed
+from raydp_wrap.supervisor.verdict import dependency_outcome, killed, overdue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -66,6 +66,7 @@ class Supervisor:
         self._preparing: set[str] = set()
         self._prepared: set[str] = set()
         self._dependents: dict[str, set[str]] = {}
+        self._able_since: dict[str, Moment] = {}  # since when nothing but room has been missing
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers = Timers(self._wake_up)
         self._expiries = Timers(self._wake_up)
@@ -182,6 +183,7 @@ class Supervisor:
             self._queue.leave(submission_id)
         self._timers.clear(submission_id)
         self._prepared.discard(submission_id)
+        self._able_since.pop(submission_id, None)
         for other in self._dependents.pop(submission_id, ()):
             self._touch(other)
         if job.submission.sinks:
@@ -223,12 +225,15 @@ class Supervisor:
         elif job.suspend:
             self._see(self._jobs.park(job.submission_id, now))
         elif job.deadline is not None and now.until(job.deadline) <= 0:
-            self._decide(job, deadline_outcome(job, now))
+            self._decide(job, overdue(job, Reason.DEADLINE_EXCEEDED, now))
         else:
             if job.deadline is not None:
                 self._timers.set(job.submission_id, now.until(job.deadline))
-            if self._may_follow(job, now) and self._is_due(job, now) and self._is_prepared(job):
-                self._queue.wait(job)
+            if self._may_follow(job, now) and self._is_due(job, now) and self._is_in_time(job, now):
+                if self._is_prepared(job):
+                    self._queue.wait(job)
+                return
+        self._able_since.pop(job.submission_id, None)
 
     def _may_follow(self, job: Job, now: Moment) -> bool:
         """Whether all that it is to come after have ended as they should. One that did not fails it."""
@@ -249,6 +254,18 @@ class Supervisor:
             return True
         self._timers.set(job.submission_id, now.until(job.due))
         return False
+
+    def _is_in_time(self, job: Job, now: Moment) -> bool:
+        """Whether a job that only waits for room, or its environment, may go on doing so."""
+        timeout = job.request.start_timeout
+        if timeout is None:
+            return True
+        left = now.until(self._able_since.setdefault(job.submission_id, now).after(timeout))
+        if left <= 0:
+            self._decide(job, overdue(job, Reason.START_TIMEOUT, now))
+            return False
+        self._timers.set(job.submission_id, left)
+        return True
 
     def _decide(self, job: Job, outcome: Outcome) -> None:
         """Decide a job that has no active attempt."""
@@ -314,6 +331,7 @@ class Supervisor:
     def _attend(self, job: Job) -> None:
         attending = Attending(job, self._jobs, self._world, self._chance, self._see_attended)
         self._attending[job.submission_id] = attending
+        self._able_since.pop(job.submission_id, None)
         self._queue.run(job)
         self._in_background(self._attended(attending), job.submission_id)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from raydp_wrap.model import Outcome
     from raydp_wrap.moment import Moment
 
-__all__ = ["Verdict", "deadline_outcome", "dependency_outcome", "killed", "of_end", "stop_evidence", "verdict"]
+__all__ = ["Verdict", "dependency_outcome", "killed", "of_end", "overdue", "stop_evidence", "verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +96,10 @@ def killed(job: Job, wish: StopWish, now: Moment) -> Outcome:
     )
 
 
-def deadline_outcome(job: Job, now: Moment) -> Outcome:
-    """The outcome of a job whose deadline came while none of its attempts ran."""
-    evidence = Evidence(
-        "supervisor",
-        "the active deadline was exceeded",
-        Rank.STOP,
-        now.wall,
-        TerminalState.FAILED,
-        reason=Reason.DEADLINE_EXCEEDED,
-    )
+def overdue(job: Job, reason: Reason, now: Moment) -> Outcome:
+    """The outcome of a job whose time was over while none of its attempts ran: DEADLINE_EXCEEDED or START_TIMEOUT."""
+    text = outcomes.REASONS[reason].text
+    evidence = Evidence("supervisor", text, Rank.STOP, now.wall, TerminalState.FAILED, reason=reason)
     return outcomes.decide(
         [evidence], job.submission, attempt=max(1, job.attempt), started_at=job.started_at, ended_at=now.wall
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from raydp_wrap.testing.fake_jobs import FakeJobs
 from simulated_home import Plan, simulate
+
+from raydp_wrap.testing.fake_jobs import FakeJobs
 
 JOBS = 100_000
 
