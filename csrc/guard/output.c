@@ -10,6 +10,7 @@ enum {
     PRECISION = 4096,        /* a time is known to the job's age by this: the index grows by its logarithm */
     INDEX_MAX = 1024 * 1024, /* bytes: some two years of it */
     G_F_NOTIFY = 1026, G_DN_MODIFY = 2, G_SIGIO = 29, G_IN_MODIFY = 2,
+    FULL_QUEUE = 1100,       /* buffers: inotify's 16384 events */
     NONBLOCK_CLOEXEC = 0x80800,
     PUNCH_HOLE_KEEP_SIZE = 3
 };
@@ -73,11 +74,14 @@ int g_output_watch(void)
     return g.look_at == G_NEVER ? watch : -1;
 }
 
+/* What comes as fast as it is read would never end: what fills no buffer was all, and what is left brings one look
+ * too many. */
 static void forget_events(void)
 {
-    char buf[256] __attribute__((aligned(8)));
-    while (watch >= 0 && rd_sys3(__NR_read, watch, buf, sizeof buf) > 0)
-        ;
+    char buf[240] __attribute__((aligned(8))); /* 15 of inotify's events, or a signal and a bit */
+    long n = sizeof buf;
+    for (int i = 0; i < FULL_QUEUE && watch >= 0 && n == (long)sizeof buf; i++)
+        n = rd_sys3(__NR_read, watch, buf, sizeof buf);
 }
 
 /* Offsets stay what they are: the oldest whole blocks become a hole. */
