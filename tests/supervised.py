@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 from conftest import children
-from programs.facts import eventually
+from programs.facts import DEADLINE, eventually
 
 from raydp_wrap.errors import GuardError, SupervisorGoneError
 from raydp_wrap.process import Guard
 from raydp_wrap.supervisor.bell import Bell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["end", "reap", "retired", "supervisor_of"]
+__all__ = ["end", "reap", "retired", "supervisor_of", "until"]
 
 
 def supervisor_of(home: Path) -> int:
@@ -62,6 +64,14 @@ def retired(home: Path) -> Iterator[None]:
                 guard.done()
         # Those whose starters have ended are our children.
         eventually(lambda: not left(before), "all that it has started is gone")
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until HOLDS, while the event loop goes on; for what gives no event."""
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)
 
 
 def left(before: set[int]) -> list[int]:

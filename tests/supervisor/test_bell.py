@@ -169,7 +169,14 @@ def test_a_long_path_and_private_whatever_the_umask(tmp_path: Path) -> None:
 @pytest.mark.requirement("fault-42")
 @pytest.mark.parametrize(
     "sent",
-    [b"x" * 5000, b"GET / HTTP/1.1\r\n", b"ring\nwatch\n", b"watch \n", b"watch " + b"a" * 300 + b"\n", b"watch \xff\n"],
+    [
+        b"x" * 5000,
+        b"GET / HTTP/1.1\r\n",
+        b"ring\nwatch\n",
+        b"watch \n",
+        b"watch " + b"a" * 300 + b"\n",
+        b"watch \xff\n",
+    ],
 )
 def test_who_says_what_nobody_of_ours_says_is_hung_up_on(tmp_path: Path, sent: bytes) -> None:
     with served(tmp_path) as one, Bell.connect(tmp_path) as bell:
