@@ -100,7 +100,8 @@ class Preparations:
         self._directory = private_directory(directory)
         self._tell = tell
         self._clock = clock
-        self._working: dict[str, asyncio.Task[None]] = {}
+        self._preparing: dict[str, asyncio.Task[None]] = {}
+        self._cleaning: dict[str, asyncio.Task[None]] = {}
         self._closed = False
 
     # -- what a supervisor asks for -----------------------------------------------------------
@@ -116,21 +117,21 @@ class Preparations:
             RaydpWrapError, StoreError: it can't be told now. It is called again later.
 
         """
-        digest = _digest(preparation)
+        key, digest = preparation.key, _digest(preparation)
         while True:
-            found = self._store.get(preparation.key)
+            found = self._store.get(key)
             state = CLEANED if found is None else found.state
             if found is not None and state in (PREPARING, READY, FAILED) and found.digest != digest:
                 return (
-                    f"the environment {preparation.key!r} has other commands in job {found.submission_id}: use another"
+                    f"the environment {key!r} has other commands in job {found.submission_id}: use another"
                     " key, or submit it when the jobs that use that one have ended."
                 )
             if found is not None and state in (READY, FAILED):
                 return found.error if state == FAILED else ""
             if state == CLEANING:
-                await self._join(preparation.key, lambda: self._clean(preparation.key))
+                await self._join(self._cleaning, key, self._clean(key))
             else:
-                await self._join(preparation.key, lambda: self._prepare(preparation, job_id, launch_for))
+                await self._join(self._preparing, key, self._prepare(preparation, job_id, launch_for))
 
     async def released(self, preparation: Preparation, needed: Callable[[], bool]) -> None:
         """Clean the environment up, if it is not NEEDED.
@@ -177,23 +178,25 @@ class Preparations:
     async def close(self) -> None:
         """Let go of all: what runs goes on, and whoever supervises next adopts it. Called once, last."""
         self._closed = True
-        tasks = list(self._working.values())
+        tasks = [*self._preparing.values(), *self._cleaning.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- one task for each environment --------------------------------------------------------
 
-    async def _join(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have WORK done, or wait for what is being done already. Who is cancelled here cancels nothing."""
+    async def _join(self, tasks: dict[str, asyncio.Task[None]], key: str, work: Coroutine[Any, Any, None]) -> None:
+        """Have WORK done as one of TASKS, or wait for what is being done. Who is cancelled here cancels nothing."""
+        task = self._preparing.get(key) or self._cleaning.get(key)
+        if task is not None or self._closed:
+            work.close()
         if self._closed:
             raise asyncio.CancelledError
-        task = self._working.get(key)
         if task is None:
-            task = self._working[key] = asyncio.get_running_loop().create_task(work())
+            task = tasks[key] = asyncio.get_running_loop().create_task(work)
 
             def done(task: asyncio.Task[None]) -> None:
-                del self._working[key]
+                del tasks[key]
                 if not task.cancelled():
                     task.exception()  # for whoever still waits; that may be nobody
 
@@ -205,8 +208,8 @@ class Preparations:
     async def _release(self, key: str, needed: Callable[[], bool]) -> None:
         while not needed() and not self._closed:
             found = self._store.get(key)
-            cleaning = found is not None and found.state == CLEANING
-            if not cleaning and (task := self._working.get(key)) is not None:
+            task = self._preparing.get(key)
+            if task is not None:
                 # Who waits for it by now (a job that has just come) goes on with it from where it stands.
                 task.cancel()
                 await asyncio.wait([task])
@@ -214,7 +217,7 @@ class Preparations:
                 self._settle(key)
                 return
             else:
-                await self._join(key, lambda: self._clean(key))
+                await self._join(self._cleaning, key, self._clean(key))
 
     async def _prepare(
         self, preparation: Preparation, job_id: str, launch_for: Callable[[Sequence[str]], Launch]
