@@ -155,12 +155,17 @@ def main(home: str, ready: str, gate: str) -> None:
         serving = _opened(place, PATIENCE)
     except (RaydpWrapError, OSError) as error:
         to_stderr(str(error))
+        _let_in(gate_fd)
         _say(pipe, str(error))
         sys.exit(1)
-    fcntl.flock(gate_fd, fcntl.LOCK_UN)  # our starter's, too: it is one open file
-    os.close(gate_fd)
+    _let_in(gate_fd)
     _say(pipe, "ready")
     _supervise(serving, _linger())
+
+
+def _let_in(gate: int) -> None:
+    fcntl.flock(gate, fcntl.LOCK_UN)  # our starter's, too: it is one open file
+    os.close(gate)
 
 
 def _say(pipe: int, what: str) -> None:
