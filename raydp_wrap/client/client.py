@@ -10,6 +10,7 @@ from raydp_wrap.client.job import Job
 from raydp_wrap.client.submitter import request
 from raydp_wrap.client.submitting import submit
 from raydp_wrap.errors import UsageError
+from raydp_wrap.request import Phase
 
 if TYPE_CHECKING:
     import os
@@ -17,15 +18,18 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from raydp_wrap.client.access import Watching
     from raydp_wrap.client.listening import Listening
     from raydp_wrap.client.options import Options
     from raydp_wrap.job import Capacity, Change
-    from raydp_wrap.request import Phase
+    from raydp_wrap.job import Job as Status
+    from raydp_wrap.model import Submission, TerminalState
+    from raydp_wrap.request import Request
     from raydp_wrap.supervisor.embedded import Embedded
 
 __all__ = ["Client"]
 
-_SHOWN = 3
+_SHOWN = 5
 
 
 def _warn(text: str) -> None:
@@ -100,7 +104,9 @@ class Client:
         return submit(self._access, request(argv, shell=shell, **options), submission_id)
 
     def job(self, word: str) -> Job:
-        """The job of that id, else the one whose id begins so, else the newest of that name; ``@last`` is the newest.
+        """The job of that id, else the one whose id begins so, else of that name; ``@last`` is the one submitted last.
+
+        Of several of a name it is the newest that is undecided, else the newest. ``@last-1`` is the one before that.
 
         >>> client = Client()
         >>> client.submit(["true"], name="nightly") == client.job("nightly") == client.job("@last")
@@ -110,14 +116,21 @@ class Client:
             UsageError: there is none, or more than one id begins so.
 
         """
-        found = self._access.jobs.find(word)
+        found = self._access.jobs.find(word, limit=_SHOWN + 1)
         if not found:
             raise UsageError(f"there is no job {word[:100]!r}: see 'raydp-wrap jobs list'.")
-        named = all(one.submission.name == word for one in found)
-        if len(found) > 1 and not named:
+        if len(found) > 1:
+            found = self._named(word) or found
+        if len(found) > 1:
             ids = ", ".join(one.submission_id for one in found[:_SHOWN])
             raise UsageError(f"{word!r} may be {ids}{', …' if len(found) > _SHOWN else ''}: write more of it.")
         return Job(self._access, found[0].submission_id, found[0].submission.name)
+
+    def _named(self, name: str) -> list[Status]:
+        """The one that is meant by its name; none where there is none of it."""
+        jobs = self._access.jobs
+        undecided = [phase for phase in Phase if not phase.terminal]
+        return jobs.listed(phases=undecided, name=name, limit=1) or jobs.listed(name=name, limit=1)
 
     def jobs(
         self,
@@ -136,6 +149,50 @@ class Client:
         """
         found = self._access.jobs.listed(phases=phases, tags=(tags or {}).items(), name=name, limit=limit)
         return [Job(self._access, one.submission_id, one.submission.name) for one in found]
+
+    def statuses(
+        self,
+        *,
+        phases: Iterable[Phase] = (),
+        tags: Mapping[str, str | None] | None = None,
+        name: str | None = None,
+        limit: int | None = None,
+        changed_since: int = 0,
+    ) -> list[Status]:
+        """How those that :meth:`jobs` finds stand now, in one look; those whose ``seq`` is greater than CHANGED_SINCE.
+
+        >>> client = Client()
+        >>> job = client.submit(["true"], tags={"team": "red"})
+        >>> client.statuses(tags={"team": "red"})[0].submission_id == job.id
+        True
+        """
+        return self._access.jobs.listed(
+            phases=phases, tags=(tags or {}).items(), name=name, limit=limit, since_seq=changed_since
+        )
+
+    def foreground(self, limit: int | None = None) -> list[tuple[Submission, TerminalState]]:
+        """The runs that nobody but their own process supervises, newest first; UNKNOWN is not decided yet."""
+        return self._access.jobs.foreground(limit)
+
+    def repeat(self, request: Request) -> Job:
+        """Submit REQUEST, another job's or one made of it, as a new job. Raises as :meth:`submit`."""
+        return submit(self._access, request)
+
+    def watching(self, *jobs: Job) -> Watching:
+        """Who is told when one of JOBS changes (none given: any); close it. Raises SupervisorError."""
+        from raydp_wrap.supervisor.bell import ALL  # noqa: PLC0415 - only who waits
+
+        return self._access.watching(*([job.id for job in jobs] or [ALL]))
+
+    def last_change(self) -> int:
+        """The number of the last change there was; 0 none."""
+        return self._access.jobs.last_seq()
+
+    def changes_until_now(self, since: int = 0) -> Iterator[Change]:
+        """Yield the changes after number SINCE that there have been, oldest first."""
+        while found := self._access.jobs.changes(since):
+            yield from found
+            since = found[-1].seq
 
     def delete(self, job: Job | str, *, force: bool = False) -> None:
         """Forget a job that has ended, with its output; FORCE: also where a sink has still to be told of it.

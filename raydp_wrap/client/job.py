@@ -12,12 +12,13 @@ from raydp_wrap.model import TerminalState
 from raydp_wrap.moment import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
     from raydp_wrap.client.access import Access
+    from raydp_wrap.job import Change
     from raydp_wrap.job import Job as Status
     from raydp_wrap.local.output import Chunk
-    from raydp_wrap.model import Outcome
+    from raydp_wrap.model import Attempt, Outcome
     from raydp_wrap.request import Phase
 
 __all__ = ["Job"]
@@ -82,6 +83,25 @@ class Job:
         """What it exited with; None until it has ended, and where a signal ended it (see :attr:`outcome`)."""
         found = self.outcome
         return None if found is None else found.exit_code
+
+    def history(self) -> list[tuple[Attempt, Outcome | None]]:
+        """Its attempts, oldest first, with their ends; of all but the last, the diagnostics are cut short."""
+        return self._access.jobs.history(self._id)
+
+    def changes(self) -> list[Change]:
+        """What has happened to it until now, oldest first; the first thousand."""
+        return self._access.jobs.changes(0, self._id)
+
+    def why_waiting(self) -> str:
+        """What it waits for, as a clause; "" if it doesn't wait to be started.
+
+        >>> submit(["true"], suspend=True).why_waiting()
+        'it is suspended: resume it'
+        """
+        from raydp_wrap.supervisor.queueing import effective, why_waiting  # noqa: PLC0415 - only who asks
+
+        jobs = self._access.jobs
+        return why_waiting(self.status(), jobs.unfinished(), effective(jobs.capacity()), Moment.now())
 
     # -- waiting ------------------------------------------------------------------------------
 
@@ -217,6 +237,7 @@ class Job:
         attempt: int | None = None,
         tail: int | None = None,
         since: float | None = None,
+        begun: Callable[[int], object] | None = None,
     ) -> Iterator[Chunk]:
         r"""Yield its output in pieces of at most 64 KiB, each a ``bytes`` with its ``offset``.
 
@@ -224,7 +245,8 @@ class Job:
         ``output`` (stdout, and stderr in it) or ``errors`` (stderr, where ``split_output`` was asked for). ATTEMPT
         is a number from 1, or -1 for the one before the last; None is the last. It begins at byte OFFSET, at the
         last TAIL lines, or at what was written after SINCE (seconds since the epoch), whichever is the latest.
-        Nothing waits for whoever reads.
+        Nothing waits for whoever reads. BEGUN is called with the number of each attempt that is followed, before its
+        first piece.
 
         >>> job = submit(["sh", "-c", "echo one; echo two; echo three"])
         >>> b"".join(job.logs(follow=True))
@@ -240,7 +262,8 @@ class Job:
         from raydp_wrap.client.reading import Reading  # noqa: PLC0415 - only who reads
 
         where = (offset, tail, since)
-        return Reading(self._access, self._id, where, follow=follow, stream=stream, attempt=attempt).chunks()
+        reading = Reading(self._access, self._id, where, follow=follow, stream=stream, attempt=attempt, begun=begun)
+        return reading.chunks()
 
     async def alogs(
         self,

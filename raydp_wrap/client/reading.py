@@ -11,7 +11,7 @@ from raydp_wrap.errors import UsageError
 from raydp_wrap.local import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from raydp_wrap.client.access import Access, Watching
     from raydp_wrap.job import Job as Status
@@ -34,12 +34,14 @@ class Reading:
         follow: bool,
         stream: str,
         attempt: int | None,
+        begun: Callable[[int], object] | None = None,
     ) -> None:
         self._access = access
         self._id = submission_id
         self._follow = follow
         self._stream = stream
         self._from = where
+        self._on_attempt = begun
         self._lock = threading.Lock()
         self._cancelled = False
         self._watching: Watching | None = None
@@ -91,6 +93,8 @@ class Reading:
         while (output := self._begun(watching, number)) is not None or not self._ended_before(number + 1):
             if output is not None:
                 with output:
+                    if self._on_attempt is not None:
+                        self._on_attempt(number)
                     at = self._start(output)
                     ended = functools.partial(self._over, watching, number)
                     yield from output.follow(at, self._stream, wake=watching.fileno(), ended=ended)
