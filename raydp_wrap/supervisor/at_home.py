@@ -7,6 +7,7 @@ import contextlib
 import queue
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raydp_wrap import plugins
@@ -21,7 +22,7 @@ from raydp_wrap.supervisor.attending import pauses
 from raydp_wrap.supervisor.commits import watch_commits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from raydp_wrap.backend import Backend
@@ -88,25 +89,24 @@ class AtHome:
     async def launch(self, job: Job, context: Context) -> Launch:
         """Its command, in its submitter's environment and what it adds to that."""
         request = job.request
-        env = {
-            **context.environ,
-            **request.env,
-            "RAYDP_WRAP_SUBMISSION_ID": job.submission_id,
-            "RAYDP_WRAP_ATTEMPT": str(job.attempt),
-        }
-        launch = Launch(
-            argv=(_SHELL, "-c", *request.argv) if request.shell else request.argv,
-            env=env,
-            cwd=request.cwd,
-            name=job.submission.name,
-            split_output=request.split_output,
-            nofile=context.nofile,
-            umask=context.umask,
-        )
+        own = {"RAYDP_WRAP_SUBMISSION_ID": job.submission_id, "RAYDP_WRAP_ATTEMPT": str(job.attempt)}
+        command = self.command(job, context, (_SHELL, "-c", *request.argv) if request.shell else request.argv)
+        launch = replace(command, env={**(command.env or {}), **own}, split_output=request.split_output)
         if not plugins.in_use():
             return launch
         # Hooks have a second each: not the loop's.
         return await asyncio.to_thread(plugins.edit_launch, job.submission, launch, self._tell)
+
+    def command(self, job: Job, context: Context, argv: Sequence[str]) -> Launch:
+        """ARGV, in the job's directory and environment."""
+        return Launch(
+            argv=tuple(argv),
+            env={**context.environ, **job.request.env},
+            cwd=job.request.cwd,
+            name=job.submission.name,
+            nofile=context.nofile,
+            umask=context.umask,
+        )
 
     def last_words(self, job: Job) -> str:
         """The first exception and the last lines of what it wrote."""

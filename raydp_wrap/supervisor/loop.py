@@ -106,6 +106,8 @@ class Supervisor:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._preparations is not None:
+                await self._preparations.close()
             await self._world.close()
 
     # -- one turn -----------------------------------------------------------------------------
@@ -143,6 +145,8 @@ class Supervisor:
         if self._seq is None:
             seq, found = self._jobs.last_seq(), self._jobs.unfinished()
             self._world.deliver()
+            if self._preparations is not None:
+                self._in_background(self._preparations.recover(self._needs), _STORE)
         else:
             found = self._jobs.changed(self._seq)
             seq = max([self._seq, *(job.seq for job in found)])
@@ -295,24 +299,29 @@ class Supervisor:
 
     async def _prepare(self, preparations: Preparations, preparation: Preparation, submission_id: str) -> None:
         try:
-            why = await preparations.ready(preparation, self._known[submission_id])
+            job = self._known[submission_id]
+            context = self._jobs.context(submission_id)
+            why = await preparations.ready(
+                preparation, submission_id, lambda argv: self._world.command(job, context, argv)
+            )
         finally:
             self._preparing.discard(submission_id)
-        job = self._known.get(submission_id)
+        known = self._known.get(submission_id)
         if not why:
             self._prepared.add(submission_id)
-        elif job is not None and not job.active:
-            self._decide(job, outcomes.never_started(why, job.submission, at=self._world.now().wall))
+        elif known is not None and not known.active:
+            self._decide(known, outcomes.never_started(why, known.submission, at=self._world.now().wall))
 
     def _release(self, preparation: Preparation) -> None:
         """Have an environment cleaned up, if nobody needs it any more."""
+        if self._preparations is not None and not self._needs(preparation.key):
+            released = self._preparations.released(preparation, lambda: self._needs(preparation.key))
+            self._in_background(released, _STORE)
 
-        def needed() -> bool:
-            wanted = (job.request.preparation for job in self._known.values())
-            return any(one is not None and one.key == preparation.key for one in wanted)
-
-        if self._preparations is not None and not needed():
-            self._in_background(self._preparations.released(preparation, needed), _STORE)
+    def _needs(self, key: str) -> bool:
+        """Whether a job that is not over names the environment KEY."""
+        wanted = (job.request.preparation for job in self._known.values())
+        return any(one is not None and one.key == key for one in wanted)
 
     # -- attempts -----------------------------------------------------------------------------
 

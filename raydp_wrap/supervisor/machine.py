@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from raydp_wrap.supervisor.at_home import AtHome
 from raydp_wrap.supervisor.loop import Supervisor
+from raydp_wrap.supervisor.preparing import Preparations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,4 +24,6 @@ def make(store: Store, home: Path, tell: Callable[[str], None]) -> Supervisor:
         RaydpWrapError: it can't supervise; the sentence says why.
 
     """
-    return Supervisor(store.jobs, AtHome(store, home, tell))
+    world = AtHome(store, home, tell)
+    preparations = Preparations(store.preparations, world.backend("local"), home / "environments", tell=tell)
+    return Supervisor(store.jobs, world, preparations=preparations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from raydp_wrap.backend import Backend
     from raydp_wrap.job import Job
@@ -47,6 +47,9 @@ class World(Protocol):
             UsageError: nothing that can be executed.
 
         """
+
+    def command(self, job: Job, context: Context, argv: Sequence[str]) -> Launch:
+        """What ARGV executes in the job's directory and environment."""
 
     def last_words(self, job: Job) -> str:
         """What a person should read of its attempt's output, where it is no success."""

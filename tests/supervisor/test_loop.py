@@ -13,7 +13,17 @@ from raydp_wrap.errors import AlreadyDecidedError
 from raydp_wrap.job import ChangeKind, StopWish
 from raydp_wrap.model import Reason, Submission
 from raydp_wrap.moment import Moment
-from raydp_wrap.request import Condition, Context, Dependency, FailureRule, Phase, Request, RetryPolicy, RuleAction
+from raydp_wrap.request import (
+    Condition,
+    Context,
+    Dependency,
+    FailureRule,
+    Phase,
+    Preparation,
+    Request,
+    RetryPolicy,
+    RuleAction,
+)
 from raydp_wrap.store import Store
 from raydp_wrap.supervisor.machine import make
 from raydp_wrap.supervisor.verdict import killed
@@ -379,5 +389,30 @@ def test_sinks_are_told(home, tmp_path) -> None:
             await home.until("told")
             await supervisor.until_idle()
         assert '"exit_code": 4' in told.read_text(encoding="utf-8").replace('":4', '": 4')
+
+    asyncio.run(main())
+
+
+@pytest.mark.requirement("jobs-2.3-prepare", "jobs-2.3-cleanup")
+def test_jobs_that_share_an_environment(home) -> None:
+    async def main() -> None:
+        log = home.path / "log"
+
+        def of(command: str) -> tuple[str, ...]:
+            return ("sh", "-c", command)
+
+        shared = Preparation("env", setup=of(f"echo setup >>{log}"), cleanup=of(f"echo cleanup >>{log}"))
+        broken = Preparation("broken", setup=of("echo no such package; exit 2"))
+        async with home.supervised() as supervisor:
+            for number in range(4):
+                home.submit(f"p{number}", *of(f"echo job >>{log}"), preparation=shared)
+            home.submit("unlucky", *of(f"echo job >>{log}"), preparation=broken)
+            ends = [(await home.until(f"p{number}")).phase for number in range(4)]
+            unlucky = await home.until("unlucky")
+            await supervisor.until_idle()
+        assert ends == [Phase.FINISHED] * 4
+        assert log.read_text(encoding="utf-8").split() == ["setup", *["job"] * 4, "cleanup"]
+        assert (unlucky.phase, unlucky.reason, unlucky.attempt) == (Phase.FAILED, Reason.SUBMISSION_FAILED.value, 0)
+        assert "no such package" in home.store.outcome("unlucky").diagnostics
 
     asyncio.run(main())
