@@ -122,8 +122,9 @@ class RetryPolicy:
 
     def check(self) -> None:
         """Raises UsageError where it makes no sense."""
-        if self.limit < 0:
-            raise UsageError(f"the backoff limit can't be {self.limit}: give 0 (no retry) or more.")
+        limit = self.backoff_limit
+        if limit not in (None, Unset.UNSET) and not (isinstance(limit, int) and limit >= 0):
+            raise UsageError(f"the backoff limit can't be {limit}: give 0 (no retry) or more.")
         for what, seconds in (("pause", self.backoff_first), ("longest pause", self.backoff_cap)):
             if not 0 <= seconds < float("inf"):
                 raise UsageError(f"the {what} before a retry can't be {seconds} s: give 0 or more.")
@@ -169,6 +170,11 @@ class Preparation:
         """Raises UsageError where it makes no sense."""
         if not self.key or len(self.key) > _LONGEST_KEY or not self.key.isprintable():
             raise UsageError(f"{self.key[:_LONGEST_KEY]!r} can't be an environment's key: use up to 100 characters.")
+        for argv in (self.setup, self.verify, self.cleanup):
+            if argv and not argv[0]:
+                raise UsageError("a command of the environment has an empty name: give one that can be run.")
+            if any("\0" in word for word in argv):
+                raise UsageError("a NUL can't be in a command of the environment: leave it out.")
         if not self.setup and self.verify:
             raise UsageError("an environment is verified that nothing sets up: give its setup command, too.")
         if not self.setup and not self.cleanup:
@@ -254,6 +260,9 @@ class Request:
             raise UsageError("the time to keep an ended job can't be negative: leave it out to keep it.")
         if self.log_limit is not None and self.log_limit <= 0:
             raise UsageError("the log's limit must be more than 0: leave it out to keep all.")
+        for name in ("", "cpus", "memory"):
+            if name in self.slots:
+                raise UsageError(f"{name or 'no name'} can't be a slot: give cpus and memory as such, others a name.")
         needs = {"cpus": self.cpus, "memory": self.memory, **self.slots}
         for what, amount in needs.items():
             if not 0 <= amount < float("inf"):

@@ -355,7 +355,7 @@ def test_who_stops_waiting_stops_nobody_else(tmp_path: Path) -> None:
 
 @pytest.mark.requirement("jobs-2.3-prepare", "jobs-2.3-cleanup")
 @pytest.mark.parametrize("setup", [OK, BAD])
-@pytest.mark.parametrize("rounds", range(1, 60, 2))
+@pytest.mark.parametrize("rounds", range(1, 46, 3))
 def test_a_supervisor_that_ends_at_any_moment_is_taken_over_from(tmp_path: Path, rounds: int, setup: Script) -> None:
     """Nothing is run twice, and no answer differs."""
     home = Home(tmp_path, verify=[BAD, OK], setup=setup)
