@@ -42,7 +42,9 @@ def selection(
     words: list[str] = []
     values: list[Any] = []
     if phases:
-        words.append(f"phase IN ({', '.join('?' * len(phases))})")
+        # Of several phases with many jobs the index has them out of order; one after the other they are in it.
+        column = "+phase" if len(phases) > 1 and any(phase.terminal for phase in phases) else "phase"
+        words.append(f"{column} IN ({', '.join('?' * len(phases))})")
         values += [phase.value for phase in phases]
     for key, value in tags:
         which = "json_each.key = ?" if value is None else "json_each.key = ? AND json_each.value = ?"

@@ -102,7 +102,8 @@ def retry(job: Job, number: int, outcome: Outcome, tally: Tally, due: Moment, wh
     """Attempt NUMBER has ended, and another one is to come."""
     if tally not in (Tally.FAILED, Tally.IGNORED):
         raise ValueError(f"an attempt that is {tally.value} is not tried again")
-    end, changes = _ended(job, number, outcome, tally)
+    changes = _ended(job, number, outcome, tally)
+    end = End(number, _kept(job, outcome), tally)
     if job.suspend:
         changes |= _parked(job, now)
         kind = ChangeKind.SUSPENDED
@@ -115,7 +116,8 @@ def retry(job: Job, number: int, outcome: Outcome, tally: Tally, due: Moment, wh
 
 def suspended(job: Job, number: int, outcome: Outcome, now: Moment) -> Step:
     """Attempt NUMBER was ended to suspend the job."""
-    end, changes = _ended(job, number, outcome, Tally.SUSPENDED)
+    changes = _ended(job, number, outcome, Tally.SUSPENDED)
+    end = End(number, _kept(job, outcome), Tally.SUSPENDED)
     changes |= _parked(job, now) if job.suspend else {"phase": _next(job, Phase.PENDING)}
     return Step(changes, ChangeKind.SUSPENDED, _told(outcome, Tally.SUSPENDED), end)
 
@@ -177,15 +179,17 @@ def decide(job: Job, number: int | None, outcome: Outcome, tally: Tally | None) 
         raise ValueError("an attempt that ended counts as something, and none as nothing")
     if (outcome.state is TerminalState.FINISHED) != (tally is Tally.SUCCEEDED):
         raise ValueError(f"{outcome.state.value} can't come of an attempt that is {tally and tally.value}")
+    end = None
     if number is not None and tally is not None:
-        end, changes = _ended(job, number, outcome, tally)
+        changes = _ended(job, number, outcome, tally)
+        end = End(number, outcome, tally)
         # Whoever clears up after the last attempt needs what the backend saved of it.
         del changes["saved"], changes["attempt_at"]
     elif job.active:
         raise RaydpWrapError(f"{job.submission_id} can't end while its attempt {job.attempt} is active.")
     else:
         _check_whose(job, outcome)
-        end, changes = None, _seen(outcome)
+        changes = _seen(outcome)
     phase = _next(job, Phase(outcome.state.value))
     changes |= {"phase": phase, "suspend": False, "due": None, "deadline": None, "deadline_left": None}
     return Step(changes, ChangeKind.ENDED, _told(outcome, tally), end, outcome)
@@ -206,15 +210,15 @@ def _check_whose(job: Job, outcome: Outcome) -> None:
         raise ValueError(f"the outcome is of {outcome.submission_id}, not of {job.submission_id}")
 
 
-def _ended(job: Job, number: int, outcome: Outcome, tally: Tally) -> tuple[End, dict[str, Any]]:
-    """The end of its active attempt, with everything reset that belonged to it, and counted."""
+def _ended(job: Job, number: int, outcome: Outcome, tally: Tally) -> dict[str, Any]:
+    """Its active attempt is over: everything that belonged to it is reset, and it is counted."""
     _check_active(job, number)
     _check_whose(job, outcome)
     changes: dict[str, Any] = {"active": False, "saved": None, "attempt_at": None, **_seen(outcome)}
     counter = _COUNTERS.get(tally)
     if counter is not None:
         changes[counter] = getattr(job, counter) + 1
-    return End(number, _kept(job, outcome), tally), changes
+    return changes
 
 
 def _kept(job: Job, outcome: Outcome) -> Outcome:
