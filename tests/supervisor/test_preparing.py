@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from programs.facts import open_fds
 
 from raydp_wrap.errors import RaydpWrapError, StoreError, UsageError
 from raydp_wrap.local import LocalBackend
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
+    from raydp_wrap.model import Limits
     from raydp_wrap.store.preparations import Prepared
 
 FULL = Preparation("env", ("setup",), ("verify",), ("cleanup",), timeout=60.0)
@@ -91,6 +93,15 @@ class Home:
     def ran(self) -> list[str]:
         """The commands that were started, in order."""
         return [launch.argv[0] for _, launch, _ in self.backend.launched]
+
+    @property
+    def running(self) -> list[str]:
+        """Those of them that have not ended."""
+        jobs = self.backend._jobs
+        started = [
+            (jobs.get((attempt.submission_id, attempt.number)), at.argv[0]) for attempt, at, _ in self.backend.launched
+        ]
+        return [name for job, name in started if job is not None and job.ended_at is None]
 
     def state(self, key: str = "env") -> str | None:
         found = self.store.get(key)
@@ -195,7 +206,8 @@ def test_what_takes_too_long_has_failed_for_all(tmp_path: Path) -> None:
             why = await preparations.ready(asked, f"j{number}", launch_for)
             assert why == "the environment 'env' can't be used: its setup took longer than 0.05 s.\nbegun"
         # Kept by the guard: it holds where no supervisor lives.
-        assert [limits.active_deadline for _, _, limits in home.backend.launched] == [0.05]
+        ((_, _, limits),) = home.backend.launched
+        assert (limits.active_deadline, limits.log_limit) == (0.05, 1 << 20)
 
     drive(scenario())
 
@@ -243,7 +255,17 @@ def test_other_commands_for_the_same_key_are_refused_until_it_is_cleaned_up(tmp_
 
 @pytest.mark.requirement("jobs-2.3-cleanup")
 @pytest.mark.parametrize("setup", [OK, BAD])
-def test_it_is_cleaned_up_once_and_then_prepared_anew(tmp_path: Path, store: Any, setup: Script) -> None:
+def test_it_is_cleaned_up_once_and_then_prepared_anew(
+    tmp_path: Path, store: Any, setup: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    launch = FakeBackend.launch
+
+    async def noted(self: FakeBackend, attempt: Attempt, what: Launch, limits: Limits) -> Any:
+        asked.append(what.argv[0])
+        return await launch(self, attempt, what, limits)
+
+    monkeypatch.setattr(FakeBackend, "launch", noted)
     home = Home(tmp_path, store, verify=[BAD] + [OK] * (setup is OK) + [OK], setup=setup)
     first = ["verify", "setup", "verify"] if setup is OK else ["verify", "setup"]
 
@@ -255,7 +277,7 @@ def test_it_is_cleaned_up_once_and_then_prepared_anew(tmp_path: Path, store: Any
         await asyncio.gather(*(preparations.released(FULL, is_not_needed) for _ in range(9)))
         await preparations.released(FULL, is_not_needed)
         await home.supervisor().released(FULL, is_not_needed)
-        assert home.ran == [*first, "cleanup"]
+        assert asked == home.ran == [*first, "cleanup"]
         assert home.state() == CLEANED
         assert list((tmp_path / "prepared").iterdir()) == []
         assert await preparations.ready(FULL, "j2", launch_for) == ""
@@ -313,6 +335,7 @@ def test_a_setup_that_nobody_waits_for_any_more_is_ended_and_cleaned_up(tmp_path
         await asyncio.wait([waiting])
         await preparations.released(FULL, is_not_needed)
         assert home.ran == ["verify", "setup", "cleanup"]
+        assert home.running == []
         assert home.state() == CLEANED
 
     drive(scenario())
@@ -420,6 +443,7 @@ def test_a_setup_that_a_dead_supervisor_left_and_nobody_needs_is_ended(tmp_path:
             await waiting
         await home.supervisor().recover(lambda _: False)
         assert home.ran == ["verify", "setup", "cleanup"]
+        assert home.running == []
         assert home.state() == CLEANED
 
     drive(scenario())
@@ -525,6 +549,7 @@ def test_real_commands(tmp_path: Path) -> None:
     asked = Preparation("env", sh('echo setup >> "$DIARY"; : > "$MADE"'), VERIFY, CLEANUP)
 
     async def scenario() -> None:
+        before = open_fds()
         preparations = home.supervisor()
         found = await asyncio.gather(*(preparations.ready(asked, f"j{n}", home.launch_for) for n in range(10)))
         assert set(found) == {""}
@@ -535,6 +560,7 @@ def test_real_commands(tmp_path: Path) -> None:
         assert home.did[3:] == ["cleanup", "0027", tmp_path.name, "1"]
         assert not (tmp_path / "made").exists()
         assert home.told == []
+        assert open_fds().keys() <= before.keys()
 
     drive(scenario())
 

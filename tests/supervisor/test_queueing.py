@@ -100,6 +100,17 @@ def test_only_the_first_who_lacks_something_has_the_rest_kept() -> None:
 
 
 @pytest.mark.requirement("jobs-1.5-slots")
+def test_who_lacks_two_things_keeps_both_from_those_behind_it() -> None:
+    running = [running_job(1, slots={"gpu": 2.0, "licence": 1.0})]
+    waiting = [
+        a_job(2, slots={"gpu": 1.0}),
+        a_job(3, slots={"gpu": 1.0, "licence": 2.0}),
+        a_job(4, slots={"licence": 1.0}),
+    ]
+    assert startable(waiting, running, Capacity(9, {"gpu": 2.0, "licence": 2.0})) == []
+
+
+@pytest.mark.requirement("jobs-1.5-slots")
 @pytest.mark.parametrize("asked", [{"cpus": 9.0}, {"slots": {"licence": 1.0}}, {"cpus": 8.0, "slots": {"gpu": 3.0}}])
 def test_who_needs_more_than_there_is_keeps_nobody_waiting(asked: dict[str, Any]) -> None:
     assert startable([a_job(1, **asked), a_job(2, cpus=8.0, slots={"gpu": 2.0})], [], LARGE) == ["j2"]
