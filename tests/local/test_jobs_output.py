@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ from raydp_wrap.local import LocalBackend, Output
 from raydp_wrap.model import Attempt, Launch, Limits, TerminalState
 from raydp_wrap.process import Guard
 from raydp_wrap.testing import Held
+from raydp_wrap.testing.backend_contract import Gate
 from raydp_wrap.testing.leftovers import leftovers
 
 if TYPE_CHECKING:
@@ -130,29 +132,29 @@ def test_where_a_size_is_kept_each_byte_stays_at_its_offset(tmp_path: Path) -> N
 
 @pytest.mark.requirement("jobs-3.6")
 def test_a_moment_is_found_again(tmp_path: Path) -> None:
-    read_end, write_end = os.pipe()
+    gates = [Gate(made) for made in (tmp_path / "first", tmp_path / "second") if made.mkdir() is None]
+    first, second = (str(gate.path) for gate in gates)
+    path = tmp_path / "state" / "s.1"
 
     async def scenario() -> None:
-        gated = shell(f"echo before; read _ <&{read_end}; echo after; read _ <&{read_end}", pass_fds=(read_end,))
-        path = tmp_path / "state" / "s.1"
+        gated = shell(f"echo before; read _ <{first}; echo after; read _ <{second}")
         async with await launched(tmp_path / "state", gated) as held:
             await asyncio.to_thread(eventually, (path / "times").exists, "the guard has looked")
             between = time.time()
-            os.write(write_end, b"\n")
+            gates[0].open()
             await held.output_until(b"after")
             with Output(path) as output:
                 assert output.since(between) == len("before\n")
                 assert output.since(between - 1000) == 0
-                os.write(write_end, b"\n")
+                gates[1].open()
                 await held.end()
                 assert output.since(between) == len("before\n")
                 assert output.since(time.time()) == output.size()
 
-    try:
+    with contextlib.ExitStack() as stack:
+        for gate in gates:
+            stack.callback(gate.close)
         drive(scenario())
-    finally:
-        os.close(read_end)
-        os.close(write_end)
 
 
 @pytest.mark.requirement("guard-2.9")
