@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -408,6 +409,35 @@ def test_each_sink_is_to_be_told(home: Path) -> None:
         assert store.outcome("job") == ended(app_id="app-1")
         store.jobs.delete("job")
         assert (store.submission("job"), store.attempts("job"), store.undelivered()) == (None, [], [])
+
+
+@pytest.mark.requirement("retry-rule-10", "jobs-1.5-submit")
+def test_of_16_threads_one_submits_one_begins_and_one_ends(home: Path) -> None:
+    with Store(home) as store, ThreadPoolExecutor(16) as threads:
+        new = [threads.submit(store.jobs.submit, submission("job", ()), request(), CONTEXT, NOW) for _ in range(16)]
+        assert sorted(one.result()[1] for one in new) == [False] * 15 + [True]
+        begun = [threads.submit(store.jobs.begin, "job", None, NOW) for _ in range(16)]
+        assert [one.result().attempt for one in begun if one.result() is not None] == [1]
+        states = [TerminalState.FINISHED, TerminalState.FAILED] * 8
+        tallies = {TerminalState.FINISHED: Tally.SUCCEEDED, TerminalState.FAILED: Tally.FAILED}
+        ends = [threads.submit(store.jobs.decide, "job", 1, ended(state=s), tallies[s], NOW) for s in states]
+        failed = [one.exception() for one in ends if one.exception() is not None]
+        assert len(failed) == 15
+        stands = store.outcome("job")
+        assert [getattr(error, "outcome", None) for error in failed] == [stands] * 15
+        assert kinds(store.jobs).count(ChangeKind.ENDED) == 1
+
+
+@pytest.mark.requirement("retry-rule-5")
+@pytest.mark.parametrize("known", [None, "app-2"])
+def test_an_app_id_is_the_attempts(home: Path, known: str | None) -> None:
+    with Store(home) as store:
+        running(store.jobs)
+        store.bind("job", "app-1")
+        job = store.jobs.retry("job", 1, ended(app_id=known), Tally.FAILED, NOW, "", NOW)
+        assert job.submission.app_id is None
+        assert store.submission("job") == job.submission
+        assert store.jobs.history("job")[0][1] == replace(ended(app_id=known or "app-1"), tags={})
 
 
 def test_an_id_of_a_foreground_run_is_taken(home: Path) -> None:

@@ -300,5 +300,5 @@ class TestMachine(Machine.TestCase):  # type: ignore[name-defined,misc]
 @pytest.mark.slow
 class TestLong(Machine.TestCase):  # type: ignore[name-defined,misc]
     settings = settings(
-        max_examples=500, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
