@@ -102,6 +102,7 @@ class Preparations:
         self._clock = clock
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._cleaning: dict[str, asyncio.Task[None]] = {}
+        self._given_up: set[asyncio.Task[None]] = set()
         self._closed = False
 
     # -- what a supervisor asks for -----------------------------------------------------------
@@ -111,7 +112,8 @@ class Preparations:
 
         Called for each job before its attempts, as often as one likes; LAUNCH_FOR makes a command's launch, in job
         JOB_ID's directory and environment. The first caller's are used, the others wait. What failed once, or took
-        too long, has failed for all, until it is cleaned up or forgotten.
+        too long, has failed for all, until it is cleaned up or forgotten. Where the job ends meanwhile,
+        :meth:`released` ends this, too.
 
         Raises:
             RaydpWrapError, StoreError: it can't be told now. It is called again later.
@@ -130,8 +132,8 @@ class Preparations:
                 return found.error if state == FAILED else ""
             if state == CLEANING:
                 await self._join(self._cleaning, key, self._clean(key))
-            else:
-                await self._join(self._preparing, key, self._prepare(preparation, job_id, launch_for))
+            elif not await self._join(self._preparing, key, self._prepare(preparation, job_id, launch_for)):
+                return f"no job needs the environment {key!r} any more."
 
     async def released(self, preparation: Preparation, needed: Callable[[], bool]) -> None:
         """Clean the environment up, if it is not NEEDED.
@@ -185,8 +187,11 @@ class Preparations:
 
     # -- one task for each environment --------------------------------------------------------
 
-    async def _join(self, tasks: dict[str, asyncio.Task[None]], key: str, work: Coroutine[Any, Any, None]) -> None:
-        """Have WORK done as one of TASKS, or wait for what is being done. Who is cancelled here cancels nothing."""
+    async def _join(self, tasks: dict[str, asyncio.Task[None]], key: str, work: Coroutine[Any, Any, None]) -> bool:
+        """Have WORK done as one of TASKS, or wait for what is being done. Who is cancelled here cancels nothing.
+
+        False: it was given up while we waited, as nobody needed it.
+        """
         task = self._preparing.get(key) or self._cleaning.get(key)
         if task is not None or self._closed:
             work.close()
@@ -197,20 +202,27 @@ class Preparations:
 
             def done(task: asyncio.Task[None]) -> None:
                 del tasks[key]
+                self._given_up.discard(task)
                 if not task.cancelled():
                     task.exception()  # for whoever still waits; that may be nobody
 
             task.add_done_callback(done)
+        came_late = task in self._given_up
         await asyncio.wait([task])
         if not task.cancelled():
             task.result()
+            return True
+        if self._closed:
+            raise asyncio.CancelledError
+        return came_late
 
     async def _release(self, key: str, needed: Callable[[], bool]) -> None:
         while not needed() and not self._closed:
             found = self._store.get(key)
             task = self._preparing.get(key)
             if task is not None:
-                # Who waits for it by now (a job that has just come) goes on with it from where it stands.
+                # Who waits for it is of no job that counts. Who comes from now on goes on from where it stands.
+                self._given_up.add(task)
                 task.cancel()
                 await asyncio.wait([task])
             elif found is None or found.state == CLEANED:

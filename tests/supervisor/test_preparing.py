@@ -324,19 +324,45 @@ def test_who_comes_while_it_is_cleaned_up_has_it_prepared_anew(tmp_path: Path) -
 
 
 @pytest.mark.requirement("jobs-2.3-cleanup")
-def test_a_setup_that_nobody_waits_for_any_more_is_ended_and_cleaned_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_setup_that_no_job_needs_any_more_is_ended_and_cleaned_up(tmp_path: Path, *, gone: bool) -> None:
+    """Also where those whose jobs have ended still wait for it."""
     home = Home(tmp_path, verify=BAD, setup=FOR_EVER)
 
     async def scenario() -> None:
         preparations = home.supervisor()
-        waiting = asyncio.ensure_future(preparations.ready(FULL, "j1", launch_for))
+        waiting = [asyncio.ensure_future(preparations.ready(FULL, f"j{n}", launch_for)) for n in range(3)]
         await until(lambda: "setup" in home.ran)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        await preparations.released(FULL, is_not_needed)
+        if gone:
+            for one in waiting:
+                one.cancel()
+        await asyncio.gather(*(preparations.released(FULL, is_not_needed) for _ in range(3)))
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        if not gone:
+            assert set(found) == {"no job needs the environment 'env' any more."}
         assert home.ran == ["verify", "setup", "cleanup"]
         assert home.running == []
         assert home.state() == CLEANED
+
+    drive(scenario())
+
+
+@pytest.mark.requirement("jobs-2.3-cleanup")
+def test_who_waits_for_a_cleanup_and_is_not_needed_any_more_leaves_nothing(tmp_path: Path) -> None:
+    home = Home(tmp_path, cleanup=Script((0.05,), code=0), verify=[OK, FOR_EVER])
+
+    async def scenario() -> None:
+        preparations = home.supervisor()
+        await preparations.ready(FULL, "j1", launch_for)
+        cleaning = asyncio.ensure_future(preparations.released(FULL, is_not_needed))
+        await until(lambda: home.state() == CLEANING)
+        waiting = asyncio.ensure_future(preparations.ready(FULL, "j2", launch_for))
+        await asyncio.sleep(0)
+        await asyncio.gather(cleaning, preparations.released(FULL, is_not_needed))
+        assert await waiting == "no job needs the environment 'env' any more."
+        assert home.running == []
+        assert home.state() == CLEANED
+        assert list((tmp_path / "prepared").iterdir()) == []
 
     drive(scenario())
 
@@ -351,9 +377,10 @@ def test_who_comes_when_the_others_have_just_gone_goes_on_with_it(tmp_path: Path
         await until(lambda: "setup" in home.ran)
         waiting.cancel()
         leaving = asyncio.ensure_future(preparations.released(FULL, lambda: home.needed))
-        await asyncio.sleep(0)
+        late = asyncio.ensure_future(preparations.ready(FULL, "j2", launch_for))
+        await asyncio.sleep(0)  # it is being given up now
         home.needed = True
-        assert await preparations.ready(FULL, "j2", launch_for) == ""
+        assert await late == ""
         await leaving
         assert home.ran == ["verify", "setup", "verify"]
 
