@@ -39,8 +39,13 @@ static void set_up(void)
     g.signals = (int)ret;
     /* The socket's EOF is not enough: a forked child of the owner may hold its other end open. */
     g.owner = g_above_streams(rd_sys2(__NR_pidfd_open, g.cfg.owner_pid, 0));
-    if (rd_sys0(__NR_getppid) != g.cfg.owner_pid)
-        g_leave(125); /* dead already: nothing has been started, and nobody is there to tell */
+    if (rd_sys0(__NR_getppid) != g.cfg.owner_pid) { /* dead already: the pid may be another's */
+        if (!(g.cfg.flags & RD_GUARD_DETACHED))
+            g_leave(125); /* nothing has been started, and nobody is there to tell */
+        if (g.owner >= 0)
+            rd_close(g.owner);
+        g.owner = -1;
+    }
     if (g.owner < 0)
         g.owner = -1; /* no pidfds here: EOF has to do */
 }

@@ -14,7 +14,6 @@ enum {
     NONBLOCK_CLOEXEC = 0x80800,
     PUNCH_HOLE_KEEP_SIZE = 3
 };
-#define G_DN_MULTISHOT 0x80000000l
 
 struct entry { /* of the index: the sizes were these when it was this late */
     int64_t wall_ns, size[STREAMS];
@@ -25,15 +24,20 @@ static struct {
     int64_t size, from; /* at the last look; what lies before FROM was dropped */
 } stream[STREAMS];
 
-static int streams, watch = -1, index_fd = -1, unindexed;
+static int streams, watch = -1, by_signal, index_fd = -1, unindexed;
 static int64_t indexed_at, index_size;
 
-/* The directory's own notice: it comes as one signal however much is written, and needs no inotify instance, of
- * which a user has 128. */
+/* The directory's own notice, as a signal, of the next write alone: those behind it cost the job nothing. It needs no
+ * inotify instance, of which a user has 128. */
+static long ask_for_notice(void)
+{
+    return rd_sys3(__NR_fcntl, g.cfg.record_dir, G_F_NOTIFY, G_DN_MODIFY);
+}
+
 static long watch_directory(void)
 {
     static const uint64_t io = 1ull << (G_SIGIO - 1);
-    long ret = rd_sys3(__NR_fcntl, g.cfg.record_dir, G_F_NOTIFY, G_DN_MODIFY | G_DN_MULTISHOT);
+    long ret = ask_for_notice();
     return ret < 0 ? ret : rd_sys4(__NR_signalfd4, -1, &io, sizeof io, NONBLOCK_CLOEXEC);
 }
 
@@ -63,6 +67,7 @@ void g_output_open(void)
     for (int i = 0; i < streams; i++)
         stream[i].fd = (int)rd_sys3(__NR_fcntl, 1 + i, 1030 /* F_DUPFD_CLOEXEC */, 3);
     watch = g_above_streams(watch_directory());
+    by_signal = watch >= 0;
     if (watch < 0 && g.cfg.log_limit > 0) /* where a size is to be kept it is worth one */
         watch = g_above_streams(watch_streams());
     if (watch < 0)
@@ -74,14 +79,19 @@ int g_output_watch(void)
     return g.look_at == G_NEVER ? watch : -1;
 }
 
-/* What comes as fast as it is read would never end: what fills no buffer was all, and what is left brings one look
- * too many. */
+/* Before a look: what is written after it is an event again. What comes as fast as it is read would never end: what
+ * fills no buffer was all, and what is left brings one look too many. */
 static void forget_events(void)
 {
     char buf[240] __attribute__((aligned(8))); /* 15 of inotify's events, or a signal and a bit */
     long n = sizeof buf;
     for (int i = 0; i < FULL_QUEUE && watch >= 0 && n == (long)sizeof buf; i++)
         n = rd_sys3(__NR_read, watch, buf, sizeof buf);
+    if (by_signal && ask_for_notice() < 0) { /* no more of them, somebody has decided */
+        rd_close(watch);
+        watch = -1;
+        by_signal = 0;
+    }
 }
 
 /* Offsets stay what they are: the oldest whole blocks become a hole. */
@@ -153,7 +163,7 @@ void g_output_serve(int heard, int64_t now)
     }
     if (now < g.look_at)
         return;
-    forget_events(); /* before the look: what is written after it is an event again */
+    forget_events();
     int grown = look();
     if (unindexed && now >= index_due(now))
         write_entry(now);

@@ -120,6 +120,14 @@ void g_start_driver(void)
     plan.fd_map = map;
     plan.fd_pairs = g.cfg.keep_fds_count;
 
+    if ((g.cfg.flags & RD_GUARD_OUTPUT) && g.cfg.record_dir >= 0) {
+        /* Whoever finds neither this nor us may start the job anew. */
+        long began = rd_sys4(__NR_openat, g.cfg.record_dir, "began",
+                             G_O_WRONLY | G_O_CREAT | G_O_NOFOLLOW | G_O_CLOEXEC, 0600);
+        if (began < 0)
+            g_start_failed(RD_STAGE_GUARD, began);
+        rd_close((int)began);
+    }
     g_output_open();
     g_cgroup_make();
     g.oom_before = g_oom_kills(g.cfg.oom_fd);
