@@ -134,7 +134,7 @@ class SupervisorGoneError(SupervisorError):
 class JobFailedError(RaydpWrapError):
     """A result was asked of a job that has none: it failed, or was killed. ``outcome`` is how it ended."""
 
-    def __init__(self, message: str, outcome: Outcome) -> None:
-        """Keep the outcome."""
+    def __init__(self, message: str, outcome: Outcome | None = None) -> None:
+        """Keep the outcome; a job's own is always there."""
         super().__init__(message)
         self.outcome = outcome

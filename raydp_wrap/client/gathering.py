@@ -47,8 +47,11 @@ class Gathering:
 
     async def _connect(self) -> None:
         self._seq = self._access.jobs.last_seq()
-        watching = await asyncio.to_thread(self._access.watching, ALL)
-        if not self._waiting:
+        self._attend(await asyncio.to_thread(self._access.watching, ALL))
+
+    def _attend(self, watching: Watching) -> None:
+        """Hear what WATCHING has to say, if those for whom it was had are still there."""
+        if self._connecting is not asyncio.current_task():
             watching.close()
             return
         self._watching = watching
@@ -79,13 +82,11 @@ class Gathering:
             await asyncio.to_thread(watching.renew)
         except Exception as error:  # noqa: BLE001 - as above
             watching.close()
-            self._fail(error)
+            if self._connecting is asyncio.current_task():
+                self._connecting = None  # whoever comes next tries again
+                self._fail(error)
             return
-        if not self._waiting or self._connecting is not asyncio.current_task():
-            watching.close()
-            return
-        self._watching = watching
-        asyncio.get_running_loop().add_reader(watching.fileno(), self._hear, watching)
+        self._attend(watching)
 
     def _look(self) -> None:
         while changes := self._access.jobs.changes(self._seq):

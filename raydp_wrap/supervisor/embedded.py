@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import os
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ class Embedded:
         self._left_over = False
         gate = lock(home, GATE, background.PATIENCE)
         try:
-            bell = background.present(home)
+            bell = background.present(home, time.monotonic() + background.PATIENCE)
             if bell is not None:
                 bell.close()
                 return

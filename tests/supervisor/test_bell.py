@@ -260,18 +260,24 @@ def test_without_descriptors_others_wait_their_turn(tmp_path: Path, monkeypatch:
     assert 2 <= len(tries) < 10
 
 
-def test_a_forked_child_s_copies_do_not_keep_it_up(tmp_path: Path) -> None:
+def test_a_forked_child_s_copies_neither_hang_up_nor_stay_connected(tmp_path: Path) -> None:
     with served(tmp_path) as one:
-        bell = Bell.connect(tmp_path)
+        bells = [Bell.connect(tmp_path) for _ in range(2)]
+        reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            bell.close()  # a copy: the parent's stays
+            bells[0].close()
+            os.write(writer, b"closed")
             signal.pause()
         try:
-            bell.ring()
-            assert one.rings.acquire(timeout=20)
-            bell.close()
-            eventually(lambda: one.doorbell.callers == 0, "it has hung up, though a child holds a copy")
+            assert os.read(reader, 10) == b"closed"
+            for bell in bells:
+                bell.ring()
+                assert one.rings.acquire(timeout=20)
+                bell.close()
+            eventually(lambda: one.doorbell.callers == 0, "both have hung up, though a child holds a copy")
         finally:
-            os.kill(pid, 9)
+            os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            os.close(reader)
+            os.close(writer)

@@ -107,6 +107,17 @@ def test_asked_to_leave_it_leaves_and_its_clients_go_on(home: Path) -> None:
         assert supervisor_of(home) != os.getpid()
 
 
+def test_an_older_one_makes_way(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raydp_wrap, "__version__", "0.0.9")
+    with Embedded(home) as old:
+        monkeypatch.undo()
+        monkeypatch.setenv("RAYDP_WRAP_HOME", str(home))
+        with Embedded(home) as new:
+            assert (old.supervising, new.supervising) == (False, True)
+            with Bell.connect(home) as bell:
+                assert bell.version == raydp_wrap.__version__
+
+
 def test_beside_an_event_loop(home: Path) -> None:
     async def scenario() -> None:
         with raydp_wrap.Client(home, embedded=True) as client:
