@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BUILT_IN = {
     "deliver": "raydp_wrap.cli.deliver:deliver",
     "doctor": "raydp_wrap.cli.doctor:doctor",
+    "jobs": "raydp_wrap.cli.jobs.group:jobs",
     "plugins": "raydp_wrap.cli.plugins:plugins",
     "run": "raydp_wrap.cli.run:run",
     "spark-submit": "raydp_wrap.cli.app:spark_submit",

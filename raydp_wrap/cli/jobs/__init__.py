@@ -1,0 +1,1 @@
+"""``raydp-wrap jobs``: supervised submissions, on the command line. The client does it; here it is rendered."""
