@@ -7,6 +7,9 @@ SPARK := plugins/raydp-wrap-spark
 # RayDP needs an older Spark than the other tests: it has an environment of its own.
 RAYDP := .venv-raydp
 RAYDP_NEEDS := raydp==1.6.5 pyspark==3.5.7 ray==2.60.0
+# Ray's own jobs, which the benchmark of ours is compared with.
+RAY := .venv-ray
+RAY_NEEDS := ray[default]==2.60.0
 PYTEST := $(BIN)/python -m pytest
 # The provider asks for pyspark-client, which the hook and the operator do without: nothing of Spark's is installed here.
 AIRFLOW := .venv-airflow
@@ -40,6 +43,12 @@ $(RAYDP)/raydp.stamp: $(VENV)/base.stamp
 	$(PYTHON) -m venv $(RAYDP)
 	$(RAYDP)/bin/python -m pip install --quiet --upgrade pip
 	$(RAYDP)/bin/python -m pip install --quiet $(RAYDP_NEEDS)
+	touch $@
+
+$(RAY)/ray.stamp: $(VENV)/base.stamp
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --quiet --upgrade pip
+	$(RAY)/bin/python -m pip install --quiet "$(RAY_NEEDS)"
 	touch $@
 
 $(AIRFLOW)/airflow.stamp: $(VENV)/base.stamp
@@ -81,12 +90,13 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/mypy
 	CC="$${CC:-cc}" $(BIN)/python csrc/check.py
 
-bench: $(VENV)/spark.stamp
+bench: $(VENV)/spark.stamp $(RAY)/ray.stamp
 	$(BIN)/python -m pip install --quiet --group bench --editable "$(SPARK)[java]"
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.delivery
+	$(BIN)/python -m benchmarks.jobs
 	$(BIN)/python -m benchmarks.spark
 
 wheel: $(VENV)/base.stamp

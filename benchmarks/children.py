@@ -47,7 +47,7 @@ class Binaries:
         return str(self.folder / "inside.so")
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
     for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
         command = name.split()
         if command and shutil.which(command[0]):
@@ -64,7 +64,7 @@ def build(folder: Path) -> Binaries:
     """
     if not (CORE / "raydp_proc.h").exists():
         raise NoCompilerError(f"the core's sources are not in {CORE}: run from a checkout")
-    compiler = _compiler()
+    with_compiler = compiler()
     include = ["-I", str(CORE)]
     core = [str(path) for path in sorted(CORE.glob("*.c"))]
     native = HERE / "native"
@@ -87,7 +87,7 @@ def build(folder: Path) -> Binaries:
         [*_CORE_FLAGS, *include, *shared, "-o", binaries.inside, str(native / "inside.c"), *core, "-pthread"]
     )
     for command in commands:
-        done = subprocess.run([*compiler, *command], check=False, capture_output=True, text=True)
+        done = subprocess.run([*with_compiler, *command], check=False, capture_output=True, text=True)
         if done.returncode:
-            raise NoCompilerError(f"{compiler[0]} failed: {done.stderr.strip()[:2000]}")
+            raise NoCompilerError(f"{with_compiler[0]} failed: {done.stderr.strip()[:2000]}")
     return binaries
