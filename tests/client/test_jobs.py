@@ -83,6 +83,7 @@ def test_the_same_again_is_the_same_job(client: Client) -> None:
 
 
 @SUBMIT
+@pytest.mark.usefixtures("home")
 def test_nonsense_is_refused_and_nothing_is_stored(client: Client) -> None:
     for argv, options in (
         ("a string", {}),
@@ -102,6 +103,7 @@ def test_nonsense_is_refused_and_nothing_is_stored(client: Client) -> None:
 
 
 @SUBMIT
+@pytest.mark.usefixtures("home")
 def test_a_supervisor_that_can_t_start_is_told_before_anything_is_stored(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +122,7 @@ def test_sinks_are_told(client: Client, tmp_path: Path) -> None:
 
 
 @SUBMIT
+@pytest.mark.usefixtures("home")
 def test_found_by_id_prefix_name_and_place(client: Client) -> None:
     first = client.submit(["true"], submission_id="alpha-1", name="x", tags={"team": "blue"})
     second = client.submit(["true"], submission_id="alpha-2", name="y", suspend=True)
@@ -202,6 +205,7 @@ def test_retries_and_after_and_once_more(client: Client) -> None:
 
 
 @SUBMIT
+@pytest.mark.usefixtures("home")
 def test_limits(client: Client) -> None:
     client.set_limits(Capacity(7, {"gpu": 2.0}))
     assert client.limits() == Capacity(7, {"gpu": 2.0})
@@ -210,7 +214,7 @@ def test_limits(client: Client) -> None:
 
 @SUBMIT
 @pytest.mark.requirement("jobs-1.4-delete")
-def test_deleted_with_its_output(client: Client, home: Path) -> None:
+def test_deleted_with_its_output(client: Client) -> None:
     job = client.submit(["echo", "x"])
     waiting = client.submit(["sleep", "1000"])
     job.wait(30)
@@ -218,7 +222,7 @@ def test_deleted_with_its_output(client: Client, home: Path) -> None:
         client.delete(waiting)
     assert b"".join(job.logs()) == b"x\n"
     client.delete(job.id)
-    assert not list((home / "jobs").glob(f"{job.id}.*"))
+    assert not list((client.home / "jobs").glob(f"{job.id}.*"))
     with pytest.raises(UsageError, match="deleted"):
         job.wait()
     with pytest.raises(UsageError, match="deleted"):

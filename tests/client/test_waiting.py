@@ -166,11 +166,11 @@ def switches(pid: int) -> int:
 @AWAIT
 @pytest.mark.requirement("jobs-2.1-events", "jobs-4.2-wait", "jobs-4.2-logs")
 @pytest.mark.parametrize("how", ["wait", "logs", "await"])
-def test_who_waits_sleeps_until_there_is_something_to_hear(client: Client, home: Path, how: str) -> None:
+def test_who_waits_sleeps_until_there_is_something_to_hear(client: Client, how: str) -> None:
     job = client.submit(["sleep", "1000"])
     eventually(lambda: job.phase is Phase.RUNNING, "it runs")
     with subprocess.Popen(
-        [sys.executable, "-c", WAITER, str(home), job.id, how], stdout=subprocess.PIPE, env=environment()
+        [sys.executable, "-c", WAITER, str(client.home), job.id, how], stdout=subprocess.PIPE, env=environment()
     ) as waiter:
         try:
             eventually(lambda: connected(waiter.pid) and settled(waiter.pid), "it waits")

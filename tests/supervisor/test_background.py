@@ -225,7 +225,15 @@ def test_gone_when_there_is_nothing_to_do_and_nobody_there(home: Path, monkeypat
 
 
 @IDLE
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        signal.SIGKILL,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_asked_to_go_it_goes_and_what_runs_goes_on(home: Path, number: int) -> None:
     os.mkfifo(home / "fifo")
     with raydp_wrap.Client(home) as client:
