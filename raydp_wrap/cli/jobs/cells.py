@@ -76,8 +76,9 @@ def elapsed(status: Job, now: float) -> str:
 
 
 def attempts(status: Job) -> str:
-    """How many there were, of how many there may be."""
-    return f"{status.attempt}/{status.request.retry.limit + 1}"
+    """How many there were, of how many there may be; those that are not counted come on top."""
+    most = status.request.retry.limit + 1 + status.ignored + status.suspended
+    return f"{status.attempt}/{most}"
 
 
 def ending(status: Job) -> str:

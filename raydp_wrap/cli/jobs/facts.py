@@ -47,7 +47,7 @@ def _all(
     yield "name", cells.shown(status.submission.name)
     yield "phase", status.phase.value
     yield "waits", cells.shown(waits)
-    yield "attempts", f"{status.attempt} of {request.retry.limit + 1}{counters(status)}"
+    yield "attempts", f"{cells.attempts(status).replace('/', ' of ')}{counters(status)}"
     yield "exit", _end(status)
     yield "reason", status.reason if status.phase.terminal and status.reason else ""
     yield "submitted", f"{cells.clock(status.submission.created_at)} ({cells.age(status, now)} ago)"
