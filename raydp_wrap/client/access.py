@@ -68,7 +68,7 @@ class Access:
 
     def ensure(self) -> Bell:
         """A connection to the supervisor. Raises SupervisorError."""
-        return ensure(self.home)
+        return ensure(self.home, tell=self.tell)
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 
 import raydp_wrap
 from raydp_wrap.errors import RaydpWrapError, SupervisorError, SupervisorGoneError, WaitTimeoutError
+from raydp_wrap.process.sweep import MARK
 from raydp_wrap.supervisor.bell import Bell
 from raydp_wrap.supervisor.locks import GATE, LIFE, lock
 from raydp_wrap.supervisor.telling import to_stderr
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from raydp_wrap.supervisor.serving import Serving
 
 __all__ = ["LOG", "PATIENCE", "ensure", "in_foreground", "main", "present"]
@@ -34,10 +37,11 @@ _TRIES = 3
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def ensure(home: Path, patience: float = PATIENCE) -> Bell:
+def ensure(home: Path, patience: float = PATIENCE, tell: Callable[[str], None] | None = None) -> Bell:
     """A connection to the supervisor of HOME, which is started if there is none. HOME is a private directory of ours.
 
-    One of an older version of this package is asked to leave first; what runs goes on, and is adopted.
+    One of an older version of this package is asked to leave first; what runs goes on, and is adopted. TELL is told
+    of one that was started and won't last.
 
     Raises:
         SupervisorError: it can't be started, or doesn't answer; the sentence says why.
@@ -54,6 +58,12 @@ def ensure(home: Path, patience: float = PATIENCE) -> Bell:
             if bell is not None:
                 return bell
             _start(home, gate, deadline)
+            if tell is not None and MARK in os.environ:
+                # The guard of the job that we are part of ends its whole tree, and nobody can leave that.
+                tell(
+                    "the supervisor was started from inside a job, and ends with that job, as does all that it runs: "
+                    "start one outside before, by 'python -m raydp_wrap.supervisor'."
+                )
     finally:
         os.close(gate)
     raise SupervisorError(f"the supervisor ended right after its start, {_TRIES} times: see {home / LOG}.")
@@ -107,12 +117,15 @@ def _start(home: Path, gate: int, deadline: float) -> None:
             raise SupervisorError(f"the supervisor can't be started: {why}.") from error
         finally:
             os.close(writer)
-        said = _read_all(reader, deadline)
         try:
-            starter.wait(max(0.1, deadline - time.monotonic()))
-        except WaitTimeoutError:
-            starter.kill()
-            starter.wait()
+            said = _read_all(reader, deadline)
+        finally:
+            # It has forked and ended long ago. (What it has left goes on, whatever interrupts us.)
+            try:
+                starter.wait(max(1.0, deadline - time.monotonic()))
+            except WaitTimeoutError:
+                starter.kill()
+                starter.wait()
     finally:
         os.close(reader)
     if said is None:

@@ -195,6 +195,19 @@ def test_a_long_log_is_put_aside(home: Path) -> None:
 
 
 @DEMAND
+def test_started_from_inside_a_job_it_won_t_last_and_that_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    ensure(home, tell=told.append).close()
+    end(home)
+    assert told == []
+    monkeypatch.setenv("RAYDP_WRAP_ATTEMPT_ID", "of-a-job")
+    for _ in range(2):  # once: the second finds it
+        ensure(home, tell=told.append).close()
+    assert len(told) == 1
+    assert "from inside a job" in told[0]
+
+
+@DEMAND
 def test_its_starter_may_die_in_between(home: Path) -> None:
     with python(ENSURE, home) as starter:
         go_on(starter)

@@ -14,6 +14,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from programs.facts import eventually, open_fds
 
 from raydp_wrap.errors import SupervisorError, SupervisorGoneError
@@ -187,6 +189,26 @@ def test_who_says_what_nobody_of_ours_says_is_hung_up_on(tmp_path: Path, sent: b
         eventually(lambda: one.doorbell.callers == 1, "it is gone")
         bell.watch(["a"])
         assert bell.wait(20)
+
+
+@pytest.mark.requirement("fault-42")
+def test_whatever_is_said_the_others_are_served(tmp_path: Path) -> None:
+    words = st.sampled_from([b"ring\n", b"watch a\n", b"watch *\n", b"\n", b"watch", b" ", b"\0", b"leave\n", b"r"])
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(words | st.binary(max_size=300), max_size=10))
+    def say(pieces: list[bytes]) -> None:
+        with raw(tmp_path) as strange, contextlib.suppress(ConnectionError):
+            for piece in pieces:
+                strange.sendall(piece)
+        bell.watch(["b"])
+        assert bell.wait(20)
+
+    with served(tmp_path) as one:
+        with Bell.connect(tmp_path) as bell:
+            say()
+        eventually(lambda: one.doorbell.callers == 0, "all are gone")
+        assert one.doorbell._watchers == {}
 
 
 def test_a_line_may_come_in_pieces(tmp_path: Path) -> None:
