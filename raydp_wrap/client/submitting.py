@@ -61,7 +61,7 @@ def _check_place(access: Access, request: Request) -> None:
         for name, unit in (("cpus", "CPUs"), ("memory", "bytes of memory")):
             if name not in capacity.slots and request.needs.get(name, 0.0) > there[name]:
                 raise UsageError(
-                    f"it needs {request.needs[name]:.12g} {unit} and this machine has {there[name]:.12g}: ask for less, "
+                    f"it needs {request.needs[name]:.12g} {unit} and there are {there[name]:.12g} here: ask for less, "
                     "or say by 'raydp-wrap jobs limits' how much there is."
                 )
     if request.backend != _LOCAL:
