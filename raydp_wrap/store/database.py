@@ -184,6 +184,22 @@ class Database:
                     yield connection
                 self._seen_durable = True
 
+    def await_writer(self) -> None:
+        """Return when whoever writes just now, in this process or another, has committed, or given that up.
+
+        Raises:
+            StoreError: that takes too long, or can't be told.
+
+        """
+        self._check()
+        with self._lock:
+            self._check()
+            connection = self._writer
+            assert connection is not None  # noqa: S101 - closed stores were refused
+            with self._translated(connection), self._or_close(connection):
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+
     @contextlib.contextmanager
     def read(self) -> Iterator[apsw.Connection]:
         """A connection for one statement, which sees what is committed, and waits for no writer.

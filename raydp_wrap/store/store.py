@@ -225,6 +225,13 @@ class Store:
             for delivery in deliveries:
                 outbox.release(connection, delivery, now)
 
+    def await_writer(self) -> None:
+        """Return when whoever writes just now, in any process, has committed, or given that up.
+
+        Raises StoreError; nobody may know then whether there is something new.
+        """
+        self._database.await_writer()
+
     def next_due(self, now: float | None = None) -> float | None:
         """When :meth:`claim` may have something (seconds since the epoch); None: all is told, or given up."""
         now = time.time() if now is None else now

@@ -65,7 +65,8 @@ class AtHome:
     def open(self, changed: Callable[[], None]) -> None:
         """Begin. CHANGED is called when the store may have been changed by others."""
         self._changed = changed
-        self._watching = asyncio.get_running_loop().create_task(watch_commits(self._home, changed))
+        watching = watch_commits(self._home, changed, self._store.await_writer)
+        self._watching = asyncio.get_running_loop().create_task(watching)
 
     def now(self) -> Moment:
         """The machine's clocks."""

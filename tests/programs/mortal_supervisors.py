@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import functools
 import os
@@ -105,7 +106,8 @@ def main() -> None:
             pid, fd = start(Path(words[0]), words[1:])
         else:
             if what != "dead":
-                signal.pidfd_send_signal(fd, signal.SIGKILL if what == "kill" else signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(fd, signal.SIGKILL if what == "kill" else signal.SIGTERM)
             await_death(fd)
         print(pid, flush=True)
 
