@@ -77,11 +77,15 @@ int g_above_streams(long fd)
     return (int)moved;
 }
 
+static const char BEGAN[] = "began"; /* in the record's directory: from here on there may be a driver */
+
 void g_start_failed(int stage, long err)
 {
     rd_guard_tell *t = g_new_tell(RD_TELL_START_FAILED);
     t->stage = stage;
     t->err = (int32_t)-err;
+    if (g.cfg.flags & RD_GUARD_OUTPUT)
+        rd_sys3(__NR_unlinkat, g.cfg.record_dir, BEGAN, 0);
     g_tell_all(t);
     g_cgroup_remove();
     g_leave(125);
@@ -122,7 +126,7 @@ void g_start_driver(void)
 
     if ((g.cfg.flags & RD_GUARD_OUTPUT) && g.cfg.record_dir >= 0) {
         /* Whoever finds neither this nor us may start the job anew. */
-        long began = rd_sys4(__NR_openat, g.cfg.record_dir, "began",
+        long began = rd_sys4(__NR_openat, g.cfg.record_dir, BEGAN,
                              G_O_WRONLY | G_O_CREAT | G_O_NOFOLLOW | G_O_CLOEXEC, 0600);
         if (began < 0)
             g_start_failed(RD_STAGE_GUARD, began);

@@ -74,11 +74,12 @@ class LocalBackend(Backend):
     def _start(self, place: Place, launch: Launch, limits: Limits, identity: str) -> Guard | None:
         """The guard; None if another has started it, or may have."""
         try:
-            if not place.claim(identity):
-                return None
+            held = place.claim(identity)
         except OSError as error:
             place.remove_empty()
             raise _no_place(place.path, error) from error
+        if held is None:
+            return None
         streams: list[int] = []
         try:
             streams += (place.open_output(name) for name in (STREAMS if launch.split_output else STREAMS[:1]))
@@ -97,6 +98,7 @@ class LocalBackend(Backend):
                 detached=True,
                 look_after_output=True,
                 log_limit=limits.log_limit,
+                hold=(held,),
             )
         except GuardLostError:
             return None  # it may have run: what was claimed stays so
@@ -106,7 +108,7 @@ class LocalBackend(Backend):
                 raise _no_place(place.path, error) from error
             raise
         finally:
-            for fd in streams:
+            for fd in (held, *streams):
                 os.close(fd)
 
     async def restore(self, attempt: Attempt, saved: Mapping[str, Any]) -> LocalRunning:
@@ -143,6 +145,8 @@ class LocalBackend(Backend):
                     raise
                 # EAGAIN: more connect to it at once than it has room for.
                 raise GuardUnresponsiveError(f"the guard in {place.path} can't be reached: {error.strerror}") from error
+        if guard is None and place.is_held() and not place.has_record():
+            raise GuardUnresponsiveError(f"the guard in {place.path} lives, and lets nobody in.")
         identity, started_at = place.identity()
         return LocalRunning(place, known or identity, guard, self._watcher, started_at)
 

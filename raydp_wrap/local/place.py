@@ -26,7 +26,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FILES = ("identity", "output", "errors", "times", "record", "record.tmp0", "record.tmp1", "socket")
+# The identity last: while it is there, what else is there is its own.
+_FILES = ("began", "output", "errors", "times", "record", "record.tmp0", "record.tmp1", "socket", "identity")
 _LONGEST_IDENTITY = 95
 _READABLE = 60
 _TAG = 8
@@ -47,7 +48,8 @@ def boot_of(identity: str) -> str:
 class Place:
     """The directory PATH, which is there.
 
-    ``identity`` marks the attempt's processes, and is the latch of its start: whoever writes it starts it.
+    ``identity`` marks the attempt's processes, and is the latch of its start: whoever writes it starts it. The guard
+    holds a lock on it for as long as it lives, and makes ``began`` right before there is a driver.
     ``output`` and ``errors`` are the driver's, see :class:`raydp_wrap.local.output.Output`, ``times`` is the guard's
     index of them, ``record`` its last word, ``socket`` where it listens.
 
@@ -87,10 +89,11 @@ class Place:
         """Let go of it."""
         fcntl.flock(self.fd, fcntl.LOCK_UN)
 
-    def claim(self, identity: str) -> bool:
-        """Write IDENTITY, so that it lasts; False, if there is one already: it may have been started.
+    def claim(self, identity: str) -> int | None:
+        """Write IDENTITY, so that it lasts; a descriptor that holds its lock, for the guard to keep.
 
-        One that another has written, who died before anything could begin, is replaced. The caller has the lock.
+        None, if there is one already: its guard lives, or it may have been started. One whose guard is dead, and had
+        not begun, is replaced. The caller has the lock of the start.
 
         Raises:
             OSError: it can't be written, and was not.
@@ -100,30 +103,45 @@ class Place:
             fd = os.open("identity", _NEW, 0o600, dir_fd=self.fd)
         except FileExistsError:
             if not self._never_began(identity):
-                return False
-            os.unlink("identity", dir_fd=self.fd)
+                return None
+            self._clear()
             fd = os.open("identity", _NEW, 0o600, dir_fd=self.fd)
         try:
-            try:
-                os.write(fd, identity.encode())
-                # What begins to run after this has begun after a power cut too: ext4, XFS and Btrfs keep with a
-                # new file its name and its directory's.
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(fd, identity.encode())
+            # What begins to run after this has begun after a power cut too: ext4, XFS and Btrfs keep with a
+            # new file its name and its directory's.
+            os.fsync(fd)
         except BaseException:
+            os.close(fd)
             os.unlink("identity", dir_fd=self.fd)
             raise
-        return True
+        return fd
+
+    def is_held(self) -> bool:
+        """Whether its guard lives, or somebody is just starting it."""
+        try:
+            fd = os.open("identity", _READ, dir_fd=self.fd)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
 
     def _never_began(self, identity: str) -> bool:
-        """Whether what was claimed was certainly not started: whoever did holds the lock no more."""
+        """Whether what was claimed was certainly not started, and will not be."""
+        if self.is_held():
+            return False
         there = self.identity()[0]
         if not there:
             return True  # nothing begins before it is written and synced
-        # The output is made next. After a power cut it may be gone, though much had begun: another boot proves nothing.
+        # After a power cut "began" may be gone, though much had: another boot proves nothing.
         same_boot = bool(boot_of(there)) and boot_of(there) == boot_of(identity)
-        return same_boot and os.listdir(self.fd) == ["identity"]
+        return same_boot and not {"began", "record"} & set(os.listdir(self.fd))
 
     def identity(self) -> tuple[str, float | None]:
         """What was written, "" if nothing was, and when (seconds since the epoch)."""
@@ -141,6 +159,14 @@ class Place:
     def open_output(self, stream: str) -> int:
         """The file of STREAM, to be appended to."""
         return os.open(stream, _OUTPUT, 0o600, dir_fd=self.fd)
+
+    def has_record(self) -> bool:
+        """Whether there is an exit record, whatever is in it."""
+        try:
+            os.stat("record", dir_fd=self.fd, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
 
     def record(self, identity: str) -> tuple[ExitRecord | None, str]:
         """The exit record, if it is IDENTITY's; else None, and why not."""
@@ -165,11 +191,14 @@ class Place:
 
     def remove(self) -> None:
         """Remove it, with what we put there."""
+        self._clear()
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(self.path)
+
+    def _clear(self) -> None:
         for name in _FILES:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=self.fd)
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(self.path)
 
     def close(self) -> None:
         """Let go of it; twice does no harm."""

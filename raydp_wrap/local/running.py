@@ -108,29 +108,35 @@ class LocalRunning(Running):
                     await grown.wait()
 
     async def close(self) -> None:
-        """Disconnect from the guard, which goes on."""
+        """Disconnect from the guard, which goes on; one that has told the end is seen to leave."""
         if not self._ending:
             self._end.cancel()
-        # What has begun to end is not cut short: a thread has the guard's descriptor in its hands.
-        await asyncio.wait([self._end])
+        if not self._end.done():
+            # What has begun to end is not cut short: a thread has the guard's descriptor in its hands.
+            await asyncio.wait([self._end])
         if not self._end.cancelled():
             self._end.exception()  # it was told, or nobody wants to know
-        if self._guard is not None:
-            guard, self._guard = self._guard, None
+        guard, self._guard = self._guard, None
+        if guard is not None:
             guard.close()
-            if not self._ending:
-                _let_go.append(guard)
-        prune()
+            _let_go.append(guard)
         if self._place is not None:
             self._place.close()
+        prune()
+        if guard is not None and self._ending and guard in _let_go:
+            await _exited(guard.guard_pid)
+            prune()
 
     async def _hold(self) -> ExitRecord:
         """Wait for the guard's last word."""
         if self._guard is not None:
+            told = None
             while not self._ending:
                 await _readable(self._guard.fileno())
                 told = self._guard.read()
                 self._ending = told is None or told.news is News.ENDED
+            if told is not None:
+                return replace(self._guard.wait(), identity=self._identity)
         # A guard that was lost leaves a sweep to do, and its process to be reaped: in a thread, they take time.
         return await asyncio.to_thread(self._finish)
 
@@ -181,6 +187,15 @@ async def _readable(fd: int) -> None:
         await event.wait()
     finally:
         loop.remove_reader(fd)
+
+
+async def _exited(pid: int) -> None:
+    """Wait until our child PID, which is not reaped meanwhile, has ended."""
+    fd = os.pidfd_open(pid)
+    try:
+        await _readable(fd)
+    finally:
+        os.close(fd)
 
 
 def _await_exit(pid: int) -> None:

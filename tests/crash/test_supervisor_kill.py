@@ -105,7 +105,8 @@ def test_supervisors_that_are_killed(
         os.close(fifo)
         for name, (code, attempts) in expected.items():
             job = store.jobs.job(name)
-            assert (job.phase, job.exit_code) == (Phase.FINISHED if code == 0 else Phase.FAILED, code), job
+            ended = store.outcome(name)
+            assert (job.phase, job.exit_code) == (Phase.FINISHED if code == 0 else Phase.FAILED, code), f"{ended.diagnostics} {ended.evidence} {store.jobs.changes(0, name)}"
             assert (job.attempt, job.failed) == (attempts, attempts if code else 0), job
             for attempt in range(1, attempts + 1):
                 started = (where / f"{name}.{attempt}").read_text(encoding="ascii").split()

@@ -62,10 +62,10 @@ def test_what_is_kept_is_private(tmp_path: Path, umask: int) -> None:
         async with held:
             await held.output_until(b"ready")
             place = tmp_path / "state" / "20250301-120000-abc.2"
-            assert sorted(os.listdir(place)) == ["identity", "output", "socket"]
+            assert sorted(os.listdir(place)) == ["began", "identity", "output", "socket"]
             await held.running.stop()
             await held.end()
-        assert {*os.listdir(place)} - {"times"} == {"identity", "output", "record"}
+        assert {*os.listdir(place)} - {"times"} == {"began", "identity", "output", "record"}
         for path in (place.parent, place):
             assert stat.S_IMODE(path.stat().st_mode) == 0o700
         for path in place.iterdir():
@@ -440,8 +440,9 @@ def claimed(directory: Path, identity: str, *others: str) -> None:
     [
         ("", (), True),
         ("this", (), True),
-        ("this", ("output",), False),
-        ("this", ("output", "socket"), False),
+        ("this", ("output",), True),
+        ("this", ("output", "socket"), True),
+        ("this", ("output", "socket", "began"), False),
         ("another", (), False),
         ("unknown", (), False),
     ],
