@@ -39,11 +39,17 @@ def submit(access: Access, request: Request, submission_id: str | None = None) -
     if submission_id is None or access.jobs.job(submission_id) is None:
         _check_place(access, request)
     now = Moment.now()
-    name = request.name or os.path.basename(request.argv[0].split(maxsplit=1)[0] if request.shell else request.argv[0])
+    name = request.name or _name(request)
     submission = Submission(submission_id or new_submission_id(), name, now.wall, request.sinks, request.tags)
     with access.changing():
         job, _ = access.jobs.submit(submission, request, context(), now)
     return Job(access, job.submission_id, job.submission.name)
+
+
+def _name(request: Request) -> str:
+    """What to call it: its command's name, or a shell line's first word."""
+    words = request.argv[0].split() if request.shell else request.argv
+    return os.path.basename(words[0]) if words else ""
 
 
 def _check_place(access: Access, request: Request) -> None:

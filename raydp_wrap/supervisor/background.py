@@ -204,7 +204,16 @@ def in_foreground(home: Path) -> None:
         SupervisorError: another process does.
 
     """
-    _supervise(_opened(home, 0.0), None)
+    gate = lock(home, GATE, PATIENCE)
+    try:
+        bell = present(home, time.monotonic() + PATIENCE)
+        if bell is not None:
+            bell.close()
+            raise SupervisorError(f"{home} has a supervisor already, with pid {bell.pid}: end that one first.")
+        serving = _opened(home, PATIENCE)
+    finally:
+        os.close(gate)
+    _supervise(serving, None)
 
 
 def _supervise(serving: Serving, linger: float | None) -> None:

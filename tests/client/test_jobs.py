@@ -72,6 +72,17 @@ def test_it_gets_its_submitter_s_environment(client: Client, tmp_path: Path, mon
 
 
 @SUBMIT
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [(["/bin/echo", "x"], "echo"), ("  true && true", "true"), (" ", ""), (["/bin/"], "")],
+)
+def test_it_is_called_what_its_command_is_called(client: Client, argv: list[str] | str, name: str) -> None:
+    job = client.submit(argv, shell=isinstance(argv, str), suspend=True)
+    assert (job.name, client.job(job.id[:-1])) == (name, job)
+    job.stop()
+
+
+@SUBMIT
 def test_the_same_again_is_the_same_job(client: Client) -> None:
     jobs = [client.submit(["true"], submission_id="nightly") for _ in range(2)]
     assert jobs[0] == jobs[1]

@@ -107,17 +107,19 @@ def test_threads_too(home: Path) -> None:
 
 
 @SINGLE
-def test_one_in_the_foreground_refuses_to_be_the_second(home: Path) -> None:
-    ensure(home).close()
-    second = subprocess.run(
-        [sys.executable, "-m", "raydp_wrap.supervisor"],
-        env=environment(),
-        stderr=subprocess.PIPE,
-        timeout=60,
-        check=False,
-    )
-    assert second.returncode == 1
-    assert b"another process holds" in second.stderr
+def test_one_in_the_foreground_stays_and_refuses_to_be_the_second(home: Path) -> None:
+    command = [sys.executable, "-m", "raydp_wrap.supervisor"]
+    with subprocess.Popen(command, env=environment(RAYDP_WRAP_LINGER="1ms"), stderr=subprocess.PIPE) as first:
+        eventually((home / "supervisor.sock").exists, "it listens")
+        for _ in range(2):
+            with ensure(home) as bell:
+                assert bell.pid == first.pid
+        second = subprocess.run(command, env=environment(), stderr=subprocess.PIPE, timeout=60, check=False)
+        assert (second.returncode, first.poll()) == (1, None)
+        assert f"already, with pid {first.pid}" in second.stderr.decode()
+        first.terminate()
+        assert first.communicate(timeout=30)[1] == b""
+        assert first.returncode == 0
 
 
 @SINGLE
