@@ -224,12 +224,13 @@ def _supervise(serving: Serving, linger: float | None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, serving.leave)
-        await serving.serve(linger)
+        try:
+            await serving.serve(linger)
+        finally:
+            # In here: a thread that something hangs in holds up our end, and must not hold up the next one's beginning.
+            serving.close()
 
-    try:
-        asyncio.run(serve())
-    finally:
-        serving.close()
+    asyncio.run(serve())
 
 
 def _linger() -> float:

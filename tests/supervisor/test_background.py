@@ -49,6 +49,24 @@ from raydp_wrap.supervisor.background import in_foreground
 in_foreground(Path(sys.argv[1]))
 """
 
+HUNG = """
+import asyncio, sys, threading
+from pathlib import Path
+from raydp_wrap.supervisor import background, machine
+from raydp_wrap.supervisor.loop import Supervisor
+class Hung(Supervisor):
+    async def run(self):
+        asyncio.ensure_future(asyncio.to_thread(threading.Event().wait))
+        await super().run()
+make = machine.make
+def hung(*args):
+    made = make(*args)
+    made.__class__ = Hung
+    return made
+machine.make = hung
+background.in_foreground(Path(sys.argv[1]))
+"""
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -278,3 +296,19 @@ def test_an_older_one_is_replaced_and_what_runs_is_adopted(home: Path) -> None:
                 assert job.wait(30).exit_code == 6
                 assert len(status.history(job.id)) == 1
         assert old.wait(30) == 0
+
+
+@SINGLE
+def test_one_that_hangs_at_its_end_holds_up_nobody(home: Path) -> None:
+    with python(HUNG, home) as first:
+        eventually((home / "supervisor.sock").exists, "it listens")
+        with Bell.connect(home) as bell:
+            bell.watch(["a"])
+            assert bell.wait(30)  # its loop runs
+            first.terminate()
+            with pytest.raises(SupervisorGoneError):
+                bell.wait(30)
+        with ensure(home) as bell:
+            assert bell.pid != first.pid
+        assert first.poll() is None
+        first.kill()
