@@ -9,6 +9,7 @@ import pytest
 from conftest import children
 from crash.harness import reap_strays
 from jobs.real_home import RealHome, Supervisors
+from jobs.strangers import Strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,3 +30,10 @@ def home(tmp_path: Path, supervisors: Supervisors) -> Iterator[RealHome]:
     yield one
     one.close()
     reap_strays(before)
+
+
+@pytest.fixture
+def strangers() -> Iterator[Strangers]:
+    one = Strangers()
+    yield one
+    one.close()

@@ -251,7 +251,8 @@ class Machine(RuleBasedStateMachine):
                     return job.phase is model.end
                 if model.suspended:
                     return job.phase is Phase.SUSPENDED
-                return job.phase is Phase.RUNNING and self.started(model, job.attempt) > 0
+                up = job.phase is Phase.RUNNING and self.started(model, job.attempt) > 0
+                return up and job.failed == model.failed  # else it is the one that has ended, and nobody has seen that
 
             until(so, lambda model=model: (model, self.home.job(model.name)))
             model.known = True
@@ -312,4 +313,4 @@ class TestMachine(Machine.TestCase):
 @pytest.mark.timeout(900)
 class TestLong(Machine.TestCase):
     pytestmark = pytest.mark.requirement("jobs-stateful")
-    settings = limits(200, 40)
+    settings = limits(100, 40)
