@@ -1,4 +1,4 @@
-"""The machine reboots with jobs in every state: what ran is lost or retried, the rest goes on, no old pid is touched."""
+"""The machine reboots with jobs in every state: what ran is lost or retried, the rest goes on, no old pid is used."""
 
 from __future__ import annotations
 
