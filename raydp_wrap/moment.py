@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,8 +69,17 @@ class Moment:
 
 def boot_id() -> str:
     """The present boot's; "" where the kernel doesn't tell, which then is one boot for ever."""
+    return _read(_BOOT_ID)
+
+
+@lru_cache(maxsize=1)  # no process outlives a boot, and a supervisor asks often
+def _read(path: str) -> str:
     try:
-        with open(_BOOT_ID, encoding="ascii") as file:
+        with open(path, encoding="ascii") as file:
             return file.read().strip()
     except OSError:
         return ""
+
+
+# A child may be in a container, which has been given another.
+os.register_at_fork(after_in_child=_read.cache_clear)

@@ -186,7 +186,7 @@ class Home:
     async def launch(self, job, context) -> Launch:  # noqa: ARG002
         return Launch(job.request.argv, name=f"{job.submission_id}/{job.attempt}")
 
-    def last_words(self, job) -> str:  # noqa: ARG002
+    async def last_words(self, job) -> str:  # noqa: ARG002
         return ""
 
     def bind(self, submission_id, app_id) -> None:

@@ -44,9 +44,7 @@ def _clear(access: Access, status: Status, failed: list[BaseException]) -> None:
     from raydp_wrap.supervisor.at_home import AtHome  # noqa: PLC0415 - the same
 
     async def clear() -> None:
-        backend = AtHome(access.store, access.home, access.tell).backend(status.request.backend)
-        for attempt, saved in access.jobs.remains(status.submission_id):
-            await backend.forget(attempt, saved.get("backend", {}))
+        await AtHome(access.store, access.home, access.tell).discard(status)
 
     try:
         asyncio.run(clear())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import threading
 import time
@@ -14,11 +15,11 @@ from raydp_wrap import plugins
 from raydp_wrap.diagnostics import summary, tail
 from raydp_wrap.errors import UsageError
 from raydp_wrap.local import LocalBackend
-from raydp_wrap.model import Attempt, Launch
+from raydp_wrap.model import Launch
 from raydp_wrap.moment import Moment
 from raydp_wrap.ownership import own_command
 from raydp_wrap.process import DEVNULL, Process
-from raydp_wrap.supervisor.attending import pauses
+from raydp_wrap.supervisor.attending import pauses, saved_by_backend
 from raydp_wrap.supervisor.commits import watch_commits
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ __all__ = ["AtHome", "attempts_of", "output_directory"]
 
 _SHELL = "/bin/sh"
 _LOCAL = "local"
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LAST_WORDS = 64 * 1024  # bytes of each stream: some 50 ms of looking for secrets
 
 
 def output_directory(home: Path, submission_id: str, number: int) -> Path:
@@ -109,16 +112,19 @@ class AtHome:
             umask=context.umask,
         )
 
-    def last_words(self, job: Job) -> str:
-        """The first exception and the last lines of what it wrote."""
+    async def last_words(self, job: Job) -> str:
+        """The first exception and the last lines of what it wrote; in a thread, for secrets are looked for in it."""
         if job.request.backend != _LOCAL:
             return ""
-        directory = output_directory(self._home, job.submission_id, job.attempt)
         data = b""
         for name in ("output", "errors"):
-            with contextlib.suppress(OSError), open(directory / name, "rb") as file:
-                data += tail(file.fileno())
-        return summary(data)
+            with contextlib.suppress(OSError):
+                fd = os.open(output_directory(self._home, job.submission_id, job.attempt) / name, _READ)
+                try:
+                    data += tail(fd, limit=_LAST_WORDS)
+                finally:
+                    os.close(fd)
+        return await asyncio.to_thread(summary, data) if data else ""
 
     def bind(self, submission_id: str, app_id: str) -> None:
         """Note the cluster's name."""
@@ -180,8 +186,8 @@ class AtHome:
     async def discard(self, job: Job) -> None:
         """Remove its attempts' output."""
         backend = self.backend(job.request.backend)
-        for number in range(1, job.attempt + 1):
-            await backend.forget(Attempt(job.submission_id, number, 0.0), {})
+        for attempt, saved in self._store.jobs.remains(job.submission_id):
+            await backend.forget(attempt, saved_by_backend(saved))
 
     def tell(self, text: str) -> None:
         """Tell the operator."""

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 from raydp_wrap import outcome as outcomes
 from raydp_wrap.errors import AlreadyDecidedError, RaydpWrapError, StartError, StoreError, UsageError
 from raydp_wrap.job import Tally
-from raydp_wrap.model import Attempt, Limits, Reason
+from raydp_wrap.model import Attempt, Limits, Reason, TerminalState
 from raydp_wrap.request import Phase
 from raydp_wrap.supervisor.verdict import of_end, verdict
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from raydp_wrap.backend import Observation, Running
     from raydp_wrap.job import Job, Jobs
     from raydp_wrap.model import Outcome
     from raydp_wrap.supervisor.world import World
 
-__all__ = ["Attending", "pauses"]
+__all__ = ["Attending", "pauses", "saved_by_backend"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _LONGEST_LABEL = 60
@@ -34,6 +34,12 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def saved_by_backend(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The backend's part of what is SAVED of an attempt."""
+    found: Mapping[str, Any] = saved.get(_BACKEND, {})
+    return found
 
 
 class Attending:
@@ -68,20 +74,18 @@ class Attending:
             await self._started(running)
             self._ask()
             last = await self._observe(running)
+            self._let_be()
+            # Before it is closed, which may take a moment: others wait for its end.
+            await self._settle(await self._outcome(last))
         finally:
-            self._running = None
-            for task in self._stopping:
-                task.cancel()
+            self._let_be()
             await running.close()
-        await self._settle(
-            of_end(
-                self.job,
-                last,
-                own_deadline=self._own_deadline,
-                last_words=lambda: self._world.last_words(self.job),
-                asked=self._asked is not None,
-            )
-        )
+
+    def _let_be(self) -> None:
+        """Ask nothing more of it."""
+        self._running = None
+        for task in self._stopping:
+            task.cancel()
 
     # -- its beginning ------------------------------------------------------------------------
 
@@ -94,7 +98,7 @@ class Attending:
                 backend = self._world.backend(job.request.backend)
                 if job.saved is not None:
                     self._own_deadline = bool(job.saved.get(_OWN_DEADLINE))
-                    return await backend.restore(attempt, job.saved.get(_BACKEND, {}))
+                    return await backend.restore(attempt, saved_by_backend(job.saved))
                 limits = self._limits()
                 launch = await self._world.launch(job, self._jobs.context(job.submission_id))
                 return await backend.launch(attempt, launch, limits)
@@ -194,6 +198,19 @@ class Attending:
             await asyncio.sleep(pause)
 
     # -- its end ------------------------------------------------------------------------------
+
+    async def _outcome(self, last: Observation) -> Outcome:
+        """How it ended; with its last words, which are not to hold up the loop, where it is no success."""
+
+        def with_words(words: str) -> Outcome:
+            asked = self._asked is not None
+            return of_end(self.job, last, own_deadline=self._own_deadline, last_words=lambda: words, asked=asked)
+
+        outcome = with_words("")
+        if outcome.state is TerminalState.FINISHED:
+            return outcome
+        words = await self._world.last_words(self.job)
+        return with_words(words) if words else outcome
 
     async def _settle(self, outcome: Outcome) -> None:
         await self._write(lambda: self._settled(outcome), outcome)

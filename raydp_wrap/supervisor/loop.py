@@ -116,6 +116,7 @@ class Supervisor:
         self._wake.set()
 
     def _turn(self) -> None:
+        self._tell_changed()  # what the attendants have written: nobody waits until others have been started
         for submission_id in self._timers.take():
             if submission_id in self._known:
                 self._touch(submission_id)
@@ -136,9 +137,12 @@ class Supervisor:
             self._timers.set(_STORE, _AGAIN)
             self._wake.clear()
         finally:
-            if self._changed and self.on_change is not None:
-                changed, self._changed = self._changed, set()
-                self.on_change(changed)
+            self._tell_changed()
+
+    def _tell_changed(self) -> None:
+        if self._changed and self.on_change is not None:
+            changed, self._changed = self._changed, set()
+            self.on_change(changed)
 
     def _look(self) -> None:
         """Read what has changed since the last look; the first time, all that is not over."""
@@ -376,10 +380,15 @@ class Supervisor:
     async def _discard(self, submission_ids: list[str]) -> None:
         for submission_id in submission_ids:
             job = self._jobs.job(submission_id)
-            if job is not None:
+            if job is None:
+                continue
+            try:
                 await self._world.discard(job)
                 self._jobs.delete(submission_id)
-        self._expiries.set(_STORE, 0.0)  # there may be more than were listed
+            except (RaydpWrapError, OSError) as error:
+                self._world.tell(f"{submission_id}, whose time is over, can't be removed now: {error}")
+            else:
+                self._expiries.set(_STORE, 0.0)  # there may be more than were listed
 
     def _in_background(self, work: Coroutine[object, object, None], submission_id: str) -> None:
         """Have WORK done; the job it is for is considered again afterwards. It may fail, which loses no job."""

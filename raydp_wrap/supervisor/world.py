@@ -51,7 +51,7 @@ class World(Protocol):
     def command(self, job: Job, context: Context, argv: Sequence[str]) -> Launch:
         """What ARGV executes in the job's directory and environment."""
 
-    def last_words(self, job: Job) -> str:
+    async def last_words(self, job: Job) -> str:
         """What a person should read of its attempt's output, where it is no success."""
 
     def bind(self, submission_id: str, app_id: str) -> None:
