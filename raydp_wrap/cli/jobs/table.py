@@ -21,7 +21,8 @@ _COLOURS = {
     "FAILED": "red",
     "KILLED": "red",
 }
-_WHOLE = ("ID", "PHASE", "EXIT")  # columns that say nothing when they are cut
+# What is cut where the terminal is narrow, to so many characters at least: what is left of others would say nothing.
+_CUT = {"NAME": 20, "TAGS": 10, "COMMAND": 10}
 
 
 def plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -35,20 +36,13 @@ def rich_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """The same for a terminal: what doesn't fit is cut, and ids never are."""
     from rich.table import Table  # noqa: PLC0415 - for terminals only
 
+    lines = [tuple(row) for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in head:
-        table.add_column(title, no_wrap=True, overflow="fold" if title in _WHOLE else "ellipsis")
-        if title in _WHOLE:
-            table.columns[-1].min_width = len(title)
-    widest = dict.fromkeys(_WHOLE, 0)
-    for row in rows:
-        for title, cell in zip(head, row, strict=True):
-            if title in widest:
-                widest[title] = max(widest[title], len(cell))
-        table.add_row(*map(phase_text, row))
-    for column, title in zip(table.columns, head, strict=True):
-        if title in widest:
-            column.min_width = max(len(title), widest[title])
+    for column, title in enumerate(head):
+        width = max(len(title), *(len(line[column]) for line in lines)) if lines else len(title)
+        table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=min(width, _CUT.get(title, width)))
+    for line in lines:
+        table.add_row(*map(phase_text, line))
     return table
 
 
