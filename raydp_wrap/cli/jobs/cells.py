@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from raydp_wrap.job import Job
     from raydp_wrap.request import Request
 
-__all__ = ["age", "attempts", "clock", "command", "elapsed", "ending", "labels", "length", "room", "shown"]
+__all__ = [
+    "age",
+    "attempts",
+    "clock",
+    "command",
+    "command_line",
+    "elapsed",
+    "ending",
+    "labels",
+    "length",
+    "room",
+    "shown",
+]
 
 _LONGEST = 300
 _NOTHING = "-"
@@ -95,7 +107,11 @@ def labels(tags: Mapping[str, str]) -> str:
     return shown(",".join(f"{name}={value}" for name, value in tags.items())) or _NOTHING
 
 
+def command_line(request: Request) -> str:
+    """The whole command line without its secrets, for programs."""
+    return redact(request.argv[0] if request.shell else shlex.join(request.argv))
+
+
 def command(request: Request) -> str:
-    """The command line without its secrets."""
-    line = request.argv[0] if request.shell else shlex.join(request.argv)
-    return shown(redact(line))
+    """The same for people."""
+    return shown(command_line(request))

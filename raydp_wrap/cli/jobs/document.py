@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from raydp_wrap.cli.jobs.cells import command
+from raydp_wrap.cli.jobs.cells import command_line
 from raydp_wrap.diagnostics import redact
 from raydp_wrap.outcome import to_dict
 from raydp_wrap.outcome.document import showable
@@ -54,7 +54,7 @@ def document(status: Job, outcome: Outcome | None = None) -> dict[str, Any]:
         "deadline_at": None if status.deadline is None else _at(status.deadline.wall),
         "stop": _stop(status),
         "suspend": status.suspend,
-        "command": command(request),
+        "command": command_line(request),
         "shell": request.shell,
         "cwd": request.cwd,
         "env": sorted(request.env),

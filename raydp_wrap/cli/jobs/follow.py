@@ -52,6 +52,9 @@ def follow(job: Job, leave: Callable[[Outcome], int], *, split: bool, stop_on_in
     except BrokenPipeError:
         _goes_on(job)
         return _READER_LEFT
+    except OSError:
+        _goes_on(job)
+        raise
     return leave(outcome)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,8 +44,8 @@ def test_every_option_is_a_field(jobs: Jobs, tmp_path: Path) -> None:
         f"--name all --id every-option --cwd {tmp_path} --env A=1 --tag team=blue --metadata note=x --grace 3s"
         " --stop-signal INT --active-deadline 1h --attempt-deadline 10m --start-timeout 30s --backoff-limit 4"
         f" --backoff 1s --backoff-cap 1m --retry-on 52,OutOfMemory --failure-policy {policy} --priority 7 --cpus 0.5"
-        f" --memory 2m --slot gpu=1 --after first --after {first}:any --env-key key --setup sh|-c|true --verify test|-e|x"
-        " --cleanup true --setup-timeout 5s --ttl-after-finished 1d --suspend --split-logs --log-limit 1m"
+        f" --memory 2m --slot gpu=1 --after first --after {first}:any"
+        " --env-key key --setup sh|-c|true --verify test|-e|x --cleanup true --setup-timeout 5s --ttl-after-finished 1d --suspend --split-logs --log-limit 1m"
         f" --backend local --sink file:{tmp_path}/sink"
     )
     arguments = [word.replace("|", " ") for word in words.split()]
@@ -188,6 +190,24 @@ def test_a_reader_that_leaves_leaves_the_job(jobs: Jobs) -> None:
     assert process.wait(30) == 141
     assert jobs.phase("endless") == "RUNNING"
     jobs("stop", "--grace", "0", "--wait", "endless")
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_stdout_that_is_full_hides_no_job(jobs: Jobs, *, follow: bool) -> None:
+    found = f"unprinted-{follow}"
+    words = ["submit", *(["-f"] if follow else []), "--id", found, "--", "echo", "x"]
+    with open("/dev/full", "wb") as full:
+        process = jobs.start(*words, stdout=full)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, found.encode() in err, b"No space left" in err) == (125, True, True)
+    assert jobs("wait", "-q", found).code == 0
+
+
+def test_without_a_stdout_nothing_is_stored(jobs: Jobs) -> None:
+    command = f"exec {sys.executable} -m raydp_wrap jobs submit --id unheard -- true >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (125, b"raydp-wrap: nothing could be printed: stdout is closed.\n")
+    assert "no job" in jobs.refused("status", "unheard")
 
 
 def test_hints_for_a_person(screen: Callable[..., Screen]) -> None:
