@@ -273,5 +273,8 @@ class Jobs(Protocol):
     def waiting_for(self, submission_id: str) -> Iterable[str]:
         """The ids of the undecided jobs that are to come after it."""
 
+    def next_expiry(self, now: Moment) -> float | None:
+        """Seconds from NOW until the next terminal job's time is over; None: of no more jobs."""
+
     def expired(self, now: Moment, limit: int = 100) -> list[str]:
         """The terminal jobs whose time is over, whose reports are all told, and that no job waits for; oldest first."""

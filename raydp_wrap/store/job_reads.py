@@ -30,6 +30,7 @@ __all__ = [
     "job",
     "jobs",
     "last_seq",
+    "next_expiry",
     "phase_of",
     "place_of",
     "remains",
@@ -157,6 +158,13 @@ def untold(connection: apsw.Connection, submission_id: str) -> bool:
         "SELECT 1 FROM outbox WHERE submission_id = ? AND status = 'pending'", (submission_id,)
     ).fetchone()
     return row is not None
+
+
+def next_expiry(connection: apsw.Connection, wall: float) -> float | None:
+    """Seconds until the next job's time is over."""
+    rows: Any = connection.execute("SELECT min(expires_at) FROM jobs WHERE expires_at > ?", (wall,))
+    ((at,),) = rows
+    return None if at is None else at - wall
 
 
 def expired(connection: apsw.Connection, wall: float, limit: int) -> list[str]:

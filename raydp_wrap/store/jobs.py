@@ -197,6 +197,11 @@ class StoreJobs:
         with self._database.read() as connection:
             return job_reads.waiting_for(connection, submission_id)
 
+    def next_expiry(self, now: Moment) -> float | None:
+        """Seconds from NOW until the next terminal job's time is over; None: of no more jobs."""
+        with self._database.read() as connection:
+            return job_reads.next_expiry(connection, now.wall)
+
     def expired(self, now: Moment, limit: int = 100) -> list[str]:
         """The terminal jobs whose time is over, whose reports are all told, and that no job waits for; oldest first."""
         with self._database.read() as connection:

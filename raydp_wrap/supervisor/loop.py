@@ -372,10 +372,14 @@ class Supervisor:
     # -- the rest -----------------------------------------------------------------------------
 
     def _expire(self) -> None:
-        """Forget the jobs that have been kept long enough."""
-        found = self._jobs.expired(self._world.now())
+        """Forget the jobs that have been kept long enough, and look again when the next one's time is over."""
+        now = self._world.now()
+        found = self._jobs.expired(now)
         if found:
             self._in_background(self._discard(found), _STORE)
+        left = self._jobs.next_expiry(now)
+        if left is not None:
+            self._expiries.set(_STORE, left)
 
     async def _discard(self, submission_ids: list[str]) -> None:
         for submission_id in submission_ids:

@@ -274,6 +274,10 @@ class FakeJobs:
         row = self._rows.get(submission_id)
         return [] if row is None else sorted(row.waiting)
 
+    def next_expiry(self, now: Moment) -> float | None:
+        """Seconds from NOW until the next terminal job's time is over; None: of no more jobs."""
+        return next((at - now.wall for at, _, _ in self._expiring if at > now.wall), None)
+
     def expired(self, now: Moment, limit: int = 100) -> list[str]:
         """The terminal jobs whose time is over, whose reports are all told, and that no job waits for; oldest first."""
         found: list[str] = []
