@@ -82,7 +82,8 @@ def list_(
     if output == "name":
         return _told([row[0] for _, row in rows])
     if on_terminal():
-        console().print(rich_table(_head(output), [row for _, row in rows]))
+        screen = console()
+        screen.print(rich_table(_head(output), [row for _, row in rows], screen.width))
         return 0
     return _told(plain(_head(output), [row for _, row in rows]))
 
@@ -161,7 +162,7 @@ def _watch(listed: _Listed, output: str) -> int:
     with listed.client.watching() as watching:
         try:
             if on_terminal() and output in ("table", "wide"):
-                redraw(watching, lambda: _picture(listed.now(), output))
+                redraw(watching, lambda width: _picture(listed.now(), output, width))
                 return 0
             shown = 0
             if output in ("table", "wide"):
@@ -178,9 +179,9 @@ def _watch(listed: _Listed, output: str) -> int:
             return end_as_interrupted()
 
 
-def _picture(statuses: list[Status], output: str) -> Picture:
+def _picture(statuses: list[Status], output: str, width: int) -> Picture:
     now = time.time()
-    table = rich_table(_head(output), [_row(status, output, now) for status in statuses])
+    table = rich_table(_head(output), [_row(status, output, now) for status in statuses], width)
     return Picture(table, ticking=any(status.active for status in statuses), last=False)
 
 

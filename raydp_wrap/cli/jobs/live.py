@@ -27,13 +27,18 @@ class Picture(NamedTuple):
     last: bool
 
 
-def redraw(watching: Watching, look: Callable[[], Picture]) -> None:
-    """Show what LOOK returns until that is the last. Raises KeyboardInterrupt, with the terminal as it was."""
+def redraw(watching: Watching, look: Callable[[int], Picture]) -> None:
+    """Show what LOOK makes for a terminal's width until that is the last.
+
+    Raises:
+        KeyboardInterrupt: by Ctrl-C; the terminal is as it was.
+
+    """
     from rich.live import Live  # noqa: PLC0415 - for terminals only
 
     with interruptible(), Live(console=console(), auto_refresh=False) as live:
         while True:
-            picture = look()
+            picture = look(live.console.width)
             live.update(picture.shown, refresh=True)
             if picture.last:
                 return

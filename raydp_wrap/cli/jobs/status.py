@@ -136,7 +136,7 @@ def _drawn(blocks: Iterable[list[Fact]]) -> RenderableType:
 def _watch(one: Client, looks: list[_Look], *, as_json: bool) -> None:
     with one.watching(*(look.job for look in looks)) as watching:
         if on_terminal() and not as_json:
-            redraw(watching, lambda: _picture(looks))
+            redraw(watching, lambda _: _picture(looks))
             return
         shown: dict[_Look, int] = {}
         with interruptible():

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["phase_text", "plain", "rich_table"]
+__all__ = ["fitted", "phase_text", "plain", "rich_table"]
 
 _COLOURS = {
     "RUNNING": "cyan",
@@ -21,8 +21,11 @@ _COLOURS = {
     "FAILED": "red",
     "KILLED": "red",
 }
-# What is cut where the terminal is narrow, to so many characters at least: what is left of others would say nothing.
-_CUT = {"NAME": 20, "TAGS": 10, "COMMAND": 10}
+_GAP = 2
+# Where a terminal is narrow these are cut, to so many characters at least.
+_CUT = {"COMMAND": 12, "TAGS": 10, "NAME": 10}
+# If that is not enough these are left out, one after the other.
+_LEFT_OUT = ("PRIORITY", "TAGS", "REASON", "ATTEMPTS", "COMMAND", "ELAPSED", "AGE", "NAME")
 
 
 def plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -32,17 +35,38 @@ def plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
-def rich_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """The same for a terminal: what doesn't fit is cut, and ids never are."""
+def fitted(head: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> dict[str, int]:
+    """Which columns of HEAD fit into WIDTH characters, and how wide each may be: the id is never cut."""
+    cells = [tuple(head), *map(tuple, rows)]
+    widths = {title: max(len(line[column]) for line in cells) for column, title in enumerate(head)}
+
+    def spare() -> int:
+        return width - sum(widths.values()) - _GAP * (len(widths) - 1)
+
+    wanted = dict(widths)
+    for title, least in _CUT.items():
+        if title in widths:
+            widths[title] = max(min(widths[title], least), widths[title] + min(0, spare()))
+    for title in _LEFT_OUT:
+        if spare() < 0:
+            widths.pop(title, None)
+    for title in reversed(_CUT):
+        if title in widths:
+            widths[title] += min(max(0, spare()), wanted[title] - widths[title])
+    return widths
+
+
+def rich_table(head: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> Table:
+    """The same for a terminal of WIDTH characters."""
     from rich.table import Table  # noqa: PLC0415 - for terminals only
 
     lines = [tuple(row) for row in rows]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column, title in enumerate(head):
-        width = max(len(title), *(len(line[column]) for line in lines)) if lines else len(title)
-        table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=min(width, _CUT.get(title, width)))
+    widths = fitted(head, lines, width)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    for title, room in widths.items():
+        table.add_column(title, no_wrap=True, overflow="ellipsis", width=room)
     for line in lines:
-        table.add_row(*map(phase_text, line))
+        table.add_row(*(phase_text(cell) for title, cell in zip(head, line, strict=True) if title in widths))
     return table
 
 

@@ -62,6 +62,7 @@ def _explained(job: Job) -> dict[str, Any]:
         "reason": status.reason if status.phase.terminal else None,
         "verdict": None if outcome is None else outcome.diagnostics.partition("\n")[0],
         "waits": job.why_waiting() or None,
+        "waited": round(history[0][0].created_at - status.submission.created_at, 3) if history else None,
         "attempts": [_attempt(attempt, end, decided.get(attempt.number, "")) for attempt, end in history],
         "wishes": [_wish(change) for change in changes if _is_wish(change)],
         "deadline_in": None if status.deadline is None else round(Moment.now().until(status.deadline), 3),
@@ -122,6 +123,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {cells.shown(found['waits'])}"
     if found["deadline_in"] is not None:
         yield f"  its deadline is in {cells.length(found['deadline_in'])}"
+    if found["waited"] is not None:
+        yield f"  it waited {cells.length(found['waited'])} for its first attempt"
     for attempt in found["attempts"]:
         yield _attempt_line(attempt)
         for evidence in attempt["evidence"]:

@@ -12,6 +12,7 @@ import pytest
 
 import raydp_wrap
 from raydp_wrap.cli.jobs import cells
+from raydp_wrap.cli.jobs.table import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +122,24 @@ def test_on_a_terminal_and_watched(jobs: Jobs, screen: Callable[..., Screen]) ->
     assert watched.end() == -signal.SIGINT
     assert watched.seen.endswith("\x1b[?25h")  # the cursor is back
     jobs("delete", found)
+
+
+def test_a_narrow_terminal_cuts_names_then_columns_never_ids(screen: Callable[..., Screen]) -> None:
+    head = ("ID", "NAME", "PHASE", "ATTEMPTS", "EXIT", "REASON", "AGE", "ELAPSED", "PRIORITY", "TAGS", "COMMAND")
+    row = ("i" * 28, "n" * 30, "SUSPENDED", "1/1", "SIGKILL", "AppFailed", "1m05s", "0.0s", "0", "-", "c" * 100)
+    assert fitted(head, [row], 1000) == dict(zip(head, (28, 30, 9, 8, 7, 9, 5, 7, 8, 4, 100), strict=True))
+    wide = fitted(head, [row], 120)
+    assert list(wide) == [title for title in head if title != "PRIORITY"]
+    assert (wide["NAME"], wide["COMMAND"]) == (13, 12)
+    assert list(fitted(head, [row], 80)) == ["ID", "NAME", "PHASE", "EXIT", "AGE", "ELAPSED"]
+    assert list(fitted(head, [row], 10)) == ["ID", "PHASE", "EXIT"]
+    for width in range(60, 250):
+        widths = fitted(head, [row], width)
+        assert sum(widths.values()) + 2 * (len(widths) - 1) <= width
+    one = screen("list", "-o", "wide", width=80)
+    assert one.end() == 0
+    assert len(ID.findall(one.seen)) == 3
+    assert "SIGKILL" in one.seen
 
 
 @pytest.mark.parametrize(

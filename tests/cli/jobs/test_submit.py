@@ -44,9 +44,9 @@ def test_every_option_is_a_field(jobs: Jobs, tmp_path: Path) -> None:
         f"--name all --id every-option --cwd {tmp_path} --env A=1 --tag team=blue --metadata note=x --grace 3s"
         " --stop-signal INT --active-deadline 1h --attempt-deadline 10m --start-timeout 30s --backoff-limit 4"
         f" --backoff 1s --backoff-cap 1m --retry-on 52,OutOfMemory --failure-policy {policy} --priority 7 --cpus 0.5"
-        f" --memory 2m --slot gpu=1 --after first --after {first}:any"
-        " --env-key key --setup sh|-c|true --verify test|-e|x --cleanup true --setup-timeout 5s --ttl-after-finished 1d --suspend --split-logs --log-limit 1m"
-        f" --backend local --sink file:{tmp_path}/sink"
+        f" --memory 2m --slot gpu=1 --after first --after {first}:any --env-key key --setup sh|-c|true"
+        " --verify test|-e|x --cleanup true --setup-timeout 5s --ttl-after-finished 1d --suspend --split-logs"
+        f" --log-limit 1m --backend local --sink file:{tmp_path}/sink"
     )
     arguments = [word.replace("|", " ") for word in words.split()]
     found = jobs.submit(*arguments, "--", "sh", "-c", "exit 42")

@@ -27,6 +27,7 @@ def test_golden_of_attempts(jobs: Jobs) -> None:
         == """\
 golden-1 (golden) is FAILED, AppFailed
   the driver exited with 127
+  it waited Ts for its first attempt
 attempt 1, TIME, Ts: exit 52 (Spark: an OutOfMemoryError in the JVM); exit code 52 is ignored by rule 1
 attempt 2, TIME, Ts: SIGKILL (not sent by us, and no out-of-memory kill was seen: a kill -9, or a memory limit that \
 can't be seen from here); failure 1, retried up to 1
