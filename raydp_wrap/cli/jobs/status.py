@@ -62,12 +62,13 @@ class _Look:
         """Its status, and that as JSON values."""
         status = self.job.status()
         outcome = self.job.outcome if status.phase.terminal else None
-        made = document(status, outcome)
-        if outcome is None:
-            use = self._use(status)
-            made["waits"] = self.job.why_waiting() or None
-            made["uses"] = None if use is None else use._asdict()
-        return status, made
+        use = self._use(status)
+        waits = self.job.why_waiting() if outcome is None else ""
+        return status, {
+            **document(status, outcome),
+            "waits": waits or None,
+            "uses": None if use is None else use._asdict(),
+        }
 
     def facts(self) -> tuple[Status, list[Fact]]:
         """Its status, and that in words."""
