@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydp_wrap.errors import RecordError
+from raydp_wrap.moment import boot_id
 from raydp_wrap.process import read_record
-from raydp_wrap.process.identity import ProcessIdentity
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,8 +36,7 @@ _STRANGE = re.compile(r"[^A-Za-z0-9._]")
 
 def new_identity(name: str) -> str:
     """What marks the processes of a start: for people NAME as far as it goes, this boot's tag, and chance."""
-    boot = ProcessIdentity.of_this_process().boot_id[:_TAG]
-    return f"{_STRANGE.sub('_', name)[:_READABLE]}-{boot}-{os.urandom(8).hex()}"
+    return f"{_STRANGE.sub('_', name)[:_READABLE]}-{boot_id()[:_TAG]}-{os.urandom(8).hex()}"
 
 
 def boot_of(identity: str) -> str:
