@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,3 +82,20 @@ def test_a_job_that_is_stopped(home: RealHome, tmp_path: Path, step: str, when: 
     job = home.until("job")
     assert (job.phase, job.attempt, job.succeeded, job.failed) == (Phase.KILLED, 1, 0, 0)
     assert [starts(tmp_path, "job", number) for number in (1, 2)] == [1, 0]
+
+
+@pytest.mark.requirement("fault-9")
+@pytest.mark.parametrize("code", [0, 7])
+def test_what_ended_by_itself_before_a_stop_was_heard(home: RealHome, tmp_path: Path, code: int) -> None:
+    """Nobody supervises when it ends, nor when a stop is asked for: its own end stands, and is not retried."""
+    os.mkfifo(tmp_path / "fifo")
+    home.submit("job", "sh", "-c", f"read line <{tmp_path}/fifo; exit {code}", retry=RetryPolicy(3, backoff_first=0.01))
+    home.start()
+    home.until("job", Phase.RUNNING)
+    home.kill()
+    (tmp_path / "fifo").write_text("go\n", encoding="ascii")
+    until((home.place("job") / "record").exists)
+    home.stop("job")
+    home.start()
+    job = home.until("job")
+    assert (job.phase, job.exit_code, job.attempt) == (Phase.FAILED if code else Phase.FINISHED, code, 1)
