@@ -26,6 +26,7 @@ __all__ = [
     "StopPendingError",
     "StoreError",
     "StoreFullError",
+    "StoreGoneError",
     "SupervisorError",
     "SupervisorGoneError",
     "UsageError",
@@ -108,6 +109,10 @@ class PluginError(RaydpWrapError):
 
 class StoreError(RaydpWrapError):
     """The store can't be used: corrupt, full, of a newer version, or in a place where it can't be kept."""
+
+
+class StoreGoneError(StoreError):
+    """The store in use was moved, replaced or removed."""
 
 
 class StoreFullError(StoreError):

@@ -24,7 +24,7 @@ class Watcher:
 
     @contextlib.contextmanager
     def watch(self, fd: int) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the open file FD is written to.
+        """An event that is set whenever the open file FD is written to, or loses its name.
 
         Raises:
             RaydpWrapError: no more files can be watched.
@@ -36,7 +36,7 @@ class Watcher:
             loop.add_reader(self._inotify.fd, self._read, self._inotify)
         instance = self._inotify
         try:
-            watch = instance.add(fd, inotify.MODIFY)
+            watch = instance.add(fd, inotify.MODIFY | inotify.META)
         except RaydpWrapError:
             if not self._events:
                 self._release(loop, instance)

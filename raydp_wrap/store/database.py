@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from raydp_wrap.errors import StoreError
+from raydp_wrap.errors import StoreError, StoreGoneError
 from raydp_wrap.store import failures, forks, place
 from raydp_wrap.store.migrations import MIGRATIONS
 
@@ -233,7 +233,7 @@ class Database:
         except FileNotFoundError:
             status = None
         if status is None or (status.st_dev, status.st_ino) != self.file:
-            raise StoreError(
+            raise StoreGoneError(
                 f"the store {self.path} was moved or replaced while in use: put it back, and open it again."
             )
 

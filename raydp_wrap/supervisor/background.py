@@ -226,6 +226,9 @@ def _supervise(serving: Serving, linger: float | None) -> None:
             loop.add_signal_handler(number, serving.leave)
         try:
             await serving.serve(linger)
+        except RaydpWrapError as error:
+            to_stderr(f"nobody can supervise this: {error}")
+            raise SystemExit(1) from None
         finally:
             # In here: a thread that something hangs in holds up our end, and must not hold up the next one's beginning.
             serving.close()

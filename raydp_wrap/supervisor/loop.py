@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raydp_wrap import outcome as outcomes
-from raydp_wrap.errors import AlreadyDecidedError, RaydpWrapError, StoreError
+from raydp_wrap.errors import AlreadyDecidedError, RaydpWrapError, StoreError, StoreGoneError
 from raydp_wrap.model import Event, EventKind, Reason
 from raydp_wrap.request import Condition, Phase
 from raydp_wrap.supervisor import queueing
@@ -91,7 +91,12 @@ class Supervisor:
             await self._resting.wait()
 
     async def run(self) -> None:
-        """Supervise until cancelled. The attempts go on then, and whoever supervises next adopts them."""
+        """Supervise until cancelled. The attempts go on then, and whoever supervises next adopts them.
+
+        Raises:
+            StoreGoneError: the store was moved, replaced or removed.
+
+        """
         self._world.open(self.ring)
         try:
             while True:
@@ -131,6 +136,8 @@ class Supervisor:
             self._start()
             if self._expiries.take():
                 self._expire()
+        except StoreGoneError:
+            raise  # whoever finds it, or a new one, supervises that
         except StoreError as error:
             self._world.tell(f"the store can't be used, and is asked again: {error}")
             self._rung = True

@@ -86,7 +86,7 @@ class Serving:
     async def serve(self, linger: float | None) -> None:
         """Supervise until asked to leave, or idle and alone for LINGER seconds (None: never). What runs goes on.
 
-        Raises whatever the supervisor does, which is a fault of ours.
+        Raises StoreGoneError, and whatever else the supervisor does, which is a fault of ours.
         """
         self._doorbell.attend()
         run = asyncio.ensure_future(self._supervisor.run())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import time
 
 import pytest
 
-from raydp_wrap.errors import AlreadyDecidedError
-from raydp_wrap.job import ChangeKind, StopWish
+from raydp_wrap.errors import AlreadyDecidedError, StoreGoneError
+from raydp_wrap.job import Capacity, ChangeKind, StopWish
 from raydp_wrap.model import Reason, Submission
 from raydp_wrap.moment import Moment
 from raydp_wrap.request import (
@@ -298,7 +299,7 @@ def test_no_more_than_allowed_run_at_once(home) -> None:
             ends = [(await home.until(f"q{number}")).phase for number in range(12)]
         assert ends == [Phase.FINISHED] * 12
 
-    home.jobs.set_capacity(type(home.jobs.capacity())(max_running=1))
+    home.jobs.set_capacity(Capacity(max_running=1))
     asyncio.run(main())
 
 
@@ -414,5 +415,22 @@ def test_jobs_that_share_an_environment(home) -> None:
         assert log.read_text(encoding="utf-8").split() == ["setup", *["job"] * 4, "cleanup"]
         assert (unlucky.phase, unlucky.reason, unlucky.attempt) == (Phase.FAILED, Reason.SUBMISSION_FAILED.value, 0)
         assert "no such package" in home.store.outcome("unlucky").diagnostics
+
+    asyncio.run(main())
+
+
+@pytest.mark.requirement("fault-18", "jobs-2.1-idle")
+def test_a_home_that_is_removed_has_no_supervisor(home) -> None:
+    """What waits there waits for nobody."""
+
+    async def main() -> None:
+        home.submit("waits", "true", after=())
+        home.jobs.set_capacity(Capacity(max_running=1))
+        home.supervisor = supervisor = make(home.store, home.path, home.told.append)
+        task = asyncio.ensure_future(supervisor.run())
+        await home.until("waits")
+        shutil.rmtree(home.path)
+        with pytest.raises(StoreGoneError):
+            await asyncio.wait_for(task, LIMIT)
 
     asyncio.run(main())
