@@ -203,11 +203,16 @@ class Soak:
         for one in [one for one in self.waiters if one.poll() is not None]:
             self.waiters.remove(one)
         if len(self.waiters) >= WAITERS:
-            self.waiters.pop(0).kill()
+            self.end_waiter()
         plan = self.one(Phase.RUNNING)
         if plan is not None:
             command = [sys.executable, "-c", WAIT, str(self.client.home), plan.job.id]
             self.waiters.append(subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL))
+
+    def end_waiter(self) -> None:
+        one = self.waiters.pop(0)
+        one.kill()
+        one.wait()
 
     def delete(self) -> None:
         plan = self.one(*(phase for phase in Phase if phase.terminal))
@@ -246,9 +251,7 @@ class Soak:
     def finish(self) -> None:
         """Let everything end."""
         while self.waiters:
-            one = self.waiters.pop()
-            one.kill()
-            one.wait()
+            self.end_waiter()
 
         def ended() -> bool:
             for status in self.unfinished():

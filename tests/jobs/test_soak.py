@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def forgotten_late(client: raydp_wrap.Client, soak: Soak) -> set[str]:
+    """The ids of the jobs that are there and should not be any more."""
+    return {job.id for job in client.jobs()} & {plan.job.id for plan in soak.plans.values() if not plan.kept}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 @pytest.mark.requirement("jobs-soak")
@@ -42,15 +47,11 @@ def test_soak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
             with client.watching():  # somebody sees to what is still to be told and to be forgotten
                 store = client._access.store
                 until(lambda: store.next_due() is None and not store.undelivered(), store.undelivered)
-                kept = lambda: {job.id for job in client.jobs()}  # noqa: E731 - short
-                until(
-                    lambda: not any(not plan.kept and plan.job.id in kept() for plan in soak.plans.values()),
-                    lambda: [plan for plan in soak.plans.values() if not plan.kept and plan.job.id in kept()],
-                )
+                until(lambda: not forgotten_late(client, soak), lambda: forgotten_late(client, soak))
             seen = soak.check_all()
             with capsys.disabled():
                 print(f"{len(soak.plans)} jobs in {time.monotonic() - began:.0f} s: {dict(seen)}; {dict(soak.done)}")
-            ids = kept()
+            ids = {job.id for job in client.jobs()}
         until(lambda: gone(home), lambda: "the supervisor does not leave")
         left = {place.name.rpartition(".")[0] for place in (home / "jobs").iterdir()} - ids
         assert {name for name in left if not name.startswith("prepare.")} == set(), "of jobs that are no more"
