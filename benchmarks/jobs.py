@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -183,6 +184,7 @@ def _print_medians(samples: Samples) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the goals and what they are made of; 1 if a job was lost."""
     options = _arguments(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what runs is ended first
     print(f"load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}, {os.cpu_count()} processors", end="")
     print(f", seed {options.seed}\n", flush=True)
     missing: dict[str, str] = {}

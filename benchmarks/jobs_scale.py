@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raydp_wrap.job import Change
 
 _WARM_UP = 20
+_LONGEST = 3600.0  # seconds: should we be killed, none lives for ever
 
 
 class Lost(Exception):  # noqa: N818 - it says what happened
@@ -32,7 +33,7 @@ def idle(where: Path, entrypoint: Entrypoint, count: int, seconds: float) -> dic
     """Memory for each of COUNT jobs that run, and the processor that they all take in SECONDS together."""
     with home(where) as place:
         supervisor = place.supervised()
-        place.client.set_limits(Capacity(count))
+        place.client.set_limits(Capacity(max(count, _WARM_UP)))
         _stop(place, _started(place, entrypoint, _WARM_UP))
         before = memory(supervisor)
         jobs = _started(place, entrypoint, count)
@@ -63,7 +64,7 @@ def crowd(where: Path, entrypoint: Entrypoint, count: int) -> dict[str, float]:
         supervisor = place.supervised()
         place.client.set_limits(Capacity(0))
         began = clock()
-        jobs = [place.client.submit([entrypoint.program]) for _ in range(count)]
+        jobs = [place.client.submit([entrypoint.program], attempt_deadline=_LONGEST) for _ in range(count)]
         submitted = clock()
         since = place.client.last_change()
         place.client.set_limits(Capacity(count))
@@ -114,7 +115,7 @@ def queue(where: Path, entrypoint: Entrypoint, notes: Path, count: int, at_once:
 
 def _started(place: Home, entrypoint: Entrypoint, count: int) -> list[Job]:
     since = place.client.last_change()
-    jobs = [place.client.submit([entrypoint.program]) for _ in range(count)]
+    jobs = [place.client.submit([entrypoint.program], attempt_deadline=_LONGEST) for _ in range(count)]
     _await(place, since, count, lambda change: change.kind is ChangeKind.STARTED)
     return jobs
 
