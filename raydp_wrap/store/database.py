@@ -179,10 +179,12 @@ class Database:
             assert connection is not None  # noqa: S101 - closed stores were refused
             with self._translated(connection):
                 self._check_place()
+                before = connection.total_changes()
                 with self._or_close(connection), _transaction(connection):
                     self._check_version(connection)
                     yield connection
-                self._seen_durable = True
+                # One that has changed nothing syncs nothing, either.
+                self._seen_durable |= connection.total_changes() != before
 
     def await_writer(self) -> None:
         """Return when whoever writes just now, in this process or another, has committed, or given that up.

@@ -50,6 +50,7 @@ class StoreJobs:
             found = job_reads.job(connection, identity)
             if found is not None:
                 asking.check_same(found, submission, request)
+                self._seen([found])
                 return found, False
             known = lambda other: job_reads.phase_of(connection, other)  # noqa: E731 - the connection's
             asking.check(submission, request, context, job_reads.capacity(connection), known)

@@ -91,6 +91,19 @@ def test_a_driver_that_the_kernel_ends_was_out_of_memory(cramped: RealHome, smal
     assert (retried.phase, retried.attempt, retried.ignored) == (Phase.FINISHED, 2, 1)
 
 
+@pytest.mark.xfail(strict=True, reason="the kernel counts for all that share a memory cgroup, not for each job")
+def test_one_that_was_killed_while_another_was_out_of_memory(cramped: RealHome, small_memory: Path) -> None:
+    cramped.start()
+    cramped.submit("killed", "sleep", "100")
+    cramped.until("killed", Phase.RUNNING)
+    before = kills(small_memory)
+    cramped.submit("greedy", *EAT)
+    cramped.until("greedy")
+    assert kills(small_memory) > before
+    os.kill(cramped.pids("killed")[1], signal.SIGKILL)
+    assert cramped.until("killed").reason == Reason.APP_FAILED.value
+
+
 def test_a_supervisor_that_the_kernel_ends_loses_no_job(cramped: RealHome, small_memory: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     fifo = os.open(tmp_path / "fifo", os.O_RDWR)
