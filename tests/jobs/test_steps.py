@@ -49,7 +49,7 @@ def test_a_job_that_fails_once(home: RealHome, tmp_path: Path, step: str, when: 
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", ["restore", "stop", "suspended", "begin", "decide"])
+@pytest.mark.parametrize("step", ["restore", "stop", "suspended"])
 def test_a_job_that_is_suspended_and_resumed(home: RealHome, tmp_path: Path, step: str, when: str) -> None:
     """While nobody supervises it: the next one dies over that, and the one after goes on."""
     home.submit("job", "sh", "-c", WAITS, "sh", str(tmp_path))
