@@ -68,6 +68,8 @@ def crowd(where: Path, entrypoint: Entrypoint, count: int) -> dict[str, float]:
         submitted = clock()
         since = place.client.last_change()
         place.client.set_limits(Capacity(count))
+        _await(place, since, 1, lambda change: change.kind is ChangeKind.STARTED)
+        first = clock()
         _await(place, since, count, lambda change: change.kind is ChangeKind.STARTED)
         started = clock()
         there = len(running(entrypoint.program))
@@ -82,6 +84,7 @@ def crowd(where: Path, entrypoint: Entrypoint, count: int) -> dict[str, float]:
             raise Lost(f"{len(left)} of {count} jobs are KILLED, and live")
     return {
         "crowd submitted": submitted - began,
+        "crowd first": first - submitted,
         "crowd started": started - submitted,
         "crowd stopped": stopped - asked,
         "crowd survivors": len(left),

@@ -33,6 +33,7 @@ __all__ = ["Supervisor"]
 
 _AGAIN = 1.0  # seconds until what failed is looked at again
 _STORE = ""  # a timer's key that is no submission's
+_AT_ONCE = 16  # attempts begun, before others have their turn
 
 
 class Supervisor:
@@ -104,6 +105,7 @@ class Supervisor:
                 self._turn()
                 if self.idle:
                     self._resting.set()
+                await asyncio.sleep(0)  # where it is awake already, waiting would give nobody else a turn
                 await self._wake.wait()
         finally:
             self._timers.close()
@@ -338,7 +340,10 @@ class Supervisor:
 
     def _start(self) -> None:
         """Begin as many of those that wait as there is room for."""
-        for submission_id in self._queue.startable(self._capacity):
+        startable = self._queue.startable(self._capacity, _AT_ONCE)
+        if len(startable) == _AT_ONCE:
+            self._wake.set()  # there may be more
+        for submission_id in startable:
             job, now = self._known[submission_id], self._world.now()
             begun = self._jobs.begin(submission_id, _deadline(job, now), now)
             if begun is None:

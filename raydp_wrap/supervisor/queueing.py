@@ -96,14 +96,15 @@ class Queue:
         for name, units in self._running.pop(submission_id, ()):
             self._taken[name] -= units
 
-    def startable(self, capacity: Capacity) -> list[str]:
-        """The ids of those that may start now, in order: highest priority first, then by place.
+    def startable(self, capacity: Capacity, most: int | None = None) -> list[str]:
+        """The ids of those that may start now, in order: highest priority first, then by place; at most MOST.
 
         Who does not fit keeps from all behind it what it lacks; and the rest of what it needs as well, if nobody
         before it lacks the same: so it will have all of it one day. Who needs none of that overtakes it. Who needs
         more than there is at all keeps nothing.
         """
         places = _free_places(capacity, len(self._running))
+        places = places if most is None else min(places, most)
         ledger = _Ledger(capacity, self._taken)
         heads = [(line[0], needs, line) for needs in list(self._lines) if (line := self._line(needs))]
         heapq.heapify(heads)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -26,6 +27,7 @@ from raydp_wrap.request import (
     RuleAction,
 )
 from raydp_wrap.store import Store
+from raydp_wrap.store.jobs import StoreJobs
 from raydp_wrap.supervisor.machine import make
 from raydp_wrap.supervisor.verdict import killed
 
@@ -434,3 +436,26 @@ def test_a_home_that_is_removed_has_no_supervisor(home) -> None:
             await asyncio.wait_for(task, LIMIT)
 
     asyncio.run(main())
+
+
+@pytest.mark.requirement("jobs-2.1-burst")
+def test_a_burst_of_starts_leaves_others_their_turns(home, monkeypatch) -> None:
+    begun, seen = [], [0]
+    begin = StoreJobs.begin
+
+    def counted(*args):
+        begun.append(args)
+        return begin(*args)
+
+    async def main() -> None:
+        for number in range(40):
+            home.submit(f"job-{number}", "true")
+        monkeypatch.setattr(StoreJobs, "begin", counted)
+        async with home.supervised() as supervisor:
+            while seen[-1] < 40:
+                await asyncio.sleep(0)
+                seen.append(len(begun))
+            await supervisor.until_idle()
+
+    asyncio.run(main())
+    assert max(after - before for before, after in pairwise(seen)) <= 16
