@@ -90,12 +90,13 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/mypy
 	CC="$${CC:-cc}" $(BIN)/python csrc/check.py
 
-bench: $(VENV)/spark.stamp $(RAY)/ray.stamp
+bench: $(VENV)/spark.stamp
 	$(BIN)/python -m pip install --quiet --group bench --editable "$(SPARK)[java]"
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.delivery
+	-$(MAKE) --no-print-directory $(RAY)/ray.stamp
 	$(BIN)/python -m benchmarks.jobs
 	$(BIN)/python -m benchmarks.spark
 
