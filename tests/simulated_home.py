@@ -404,11 +404,12 @@ class Home:
             self.problems.append(f"{self.most_running} ran at once")
 
     def check_deadline(self, job) -> None:
-        """No attempt outlives its deadlines by more than its grace."""
+        """No attempt outlives its deadlines by more than its grace, or a stop's that came before."""
+        grace = max(job.request.grace, 2.0)
         limit = min(filter(None, (job.request.active_deadline, job.request.attempt_deadline)))
         for number in range(1, job.attempt + 1):
             one = self.runs.get((job.submission_id, number))
-            if one is not None and one.ended is not None and one.ended - one.began > limit + job.request.grace + 0.1:
+            if one is not None and one.ended is not None and one.ended - one.began > limit + grace + 0.1:
                 self.problems.append(f"attempt {number} of {job.submission_id} ran for {one.ended - one.began} s")
 
 
