@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.backend import Observation, Running
 from raydp_wrap.local.output import Output
+from raydp_wrap.local.place import boot_of, new_identity
 from raydp_wrap.model import Cause, ExitRecord, Usage
 from raydp_wrap.outcome import evidence_of, remarks_of
 from raydp_wrap.process import News, sweep
@@ -170,13 +171,24 @@ class LocalRunning(Running):
             tree_usage=Usage(),
             tree_empty=False,
         )
-        swept, clean = sweep(self._identity) if self._identity else (0, False)
-        left = "none that can be seen to carry its mark is left" if clean else "some may be left"
-        said = f"tree not proven empty: {swept} processes were swept, {left}"
+        empty, swept, said = self._swept()
         notes = tuple(one for one in ("its guard is gone, and told nobody how it ended", note, said) if one)
         return replace(
-            told or made_up, identity=self._identity, started_at=made_up.started_at, swept_kill=swept, notes=notes
+            told or made_up,
+            identity=self._identity,
+            started_at=made_up.started_at,
+            tree_empty=empty,
+            swept_kill=swept,
+            notes=notes,
         )
+
+    def _swept(self) -> tuple[bool, int, str]:
+        """End what is left without a guard: whether the tree is empty, how many were ended, and that in words."""
+        if boot_of(self._identity) not in ("", boot_of(new_identity(""))):
+            return True, 0, "the machine was rebooted, and nothing of it is left"
+        swept, clean = sweep(self._identity) if self._identity else (0, False)
+        left = "none that can be seen to carry its mark is left" if clean else "some may be left"
+        return False, swept, f"tree not proven empty: {swept} processes were swept, {left}"
 
 
 async def _readable(fd: int) -> None:

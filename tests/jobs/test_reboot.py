@@ -69,6 +69,7 @@ def submit_all(home: RealHome, tmp_path: Path) -> dict[str, tuple[str, ...]]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("fault-24", "jobs-2.2-reboot")
 def test_a_reboot(home: RealHome, tmp_path: Path, strangers: Strangers, after_the_reboot: Supervisors) -> None:
     names = submit_all(home, tmp_path)
