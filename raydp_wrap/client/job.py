@@ -6,7 +6,13 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from raydp_wrap.errors import AlreadyDecidedError, JobFailedError, WaitTimeoutError
+from raydp_wrap.errors import (
+    AlreadyDecidedError,
+    JobFailedError,
+    StoreFullError,
+    SupervisorError,
+    WaitTimeoutError,
+)
 from raydp_wrap.job import StopWish
 from raydp_wrap.model import TerminalState
 from raydp_wrap.moment import Moment
@@ -166,7 +172,8 @@ class Job:
     def stop(self, grace: float | None = None, label: str | None = None) -> bool:
         """Ask it to end, and force it to after GRACE seconds (None: its own); False if it has ended already.
 
-        Before its start it is KILLED at once, and never runs. LABEL says in its diagnostics who asked.
+        Before its start it is KILLED at once, and never runs. LABEL says in its diagnostics who asked. Where the disk
+        is too full to write the request down, the guard of its attempt is asked: that one may be what fills it.
 
         >>> job = submit(["sleep", "1000"])
         >>> job.stop(label="the documentation")
@@ -184,11 +191,16 @@ class Job:
         if status.phase.terminal:
             return False
         wish = StopWish(now.wall, os.getpid(), os.getuid(), _label(label), grace)
-        with self._access.changing():
-            try:
+        try:
+            with self._access.changing():
                 self._access.jobs.stop(self._id, wish, killed(status, wish, now), now)
-            except AlreadyDecidedError:
-                return False
+        except AlreadyDecidedError:
+            return False
+        except (StoreFullError, SupervisorError):
+            from raydp_wrap.client.stopping import stop_by_guard  # noqa: PLC0415 - rare
+
+            if not stop_by_guard(self._access.home, status, grace, wish.label):
+                raise
         return True
 
     def suspend(self, label: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap import outcome as outcomes
@@ -25,6 +26,8 @@ __all__ = ["Attending", "pauses", "saved_by_backend"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _LONGEST_LABEL = 60
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+_LONGEST_WAIT = 60.0
 _BACKEND, _OWN_DEADLINE = "backend", "own_deadline"
 
 
@@ -93,6 +96,7 @@ class Attending:
         """The running attempt, or the outcome of one that could not be started."""
         job = self.job
         attempt = Attempt(job.submission_id, job.attempt, job.attempt_at or 0.0)
+        waited = 0.0
         for pause in pauses():
             try:
                 backend = self._world.backend(job.request.backend)
@@ -105,11 +109,15 @@ class Attending:
             except UsageError as error:
                 return self._not_started(str(error), error.exit_code, Reason.VALIDATION_FAILED)
             except StartError as error:
-                return self._not_started(str(error), error.exit_code, Reason.SUBMISSION_FAILED)
+                # What we lack now is not the job's fault, and may come back.
+                if error.errno not in _SCARCE or waited >= _LONGEST_WAIT:
+                    return self._not_started(str(error), error.exit_code, Reason.SUBMISSION_FAILED)
+                self._world.tell(f"attempt {job.attempt} of {job.submission_id} is started later: {error}")
             except RaydpWrapError as error:
                 # Whether it runs is not known, and that is no end.
                 self._world.tell(f"attempt {job.attempt} of {job.submission_id}: {error}")
             await asyncio.sleep(pause)
+            waited += pause
         return None
 
     def _limits(self) -> Limits:

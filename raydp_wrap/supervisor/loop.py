@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raydp_wrap import outcome as outcomes
-from raydp_wrap.errors import AlreadyDecidedError, RaydpWrapError, StoreError, StoreGoneError
+from raydp_wrap.errors import AlreadyDecidedError, RaydpWrapError, StoreError, StoreGoneError, UsageError
 from raydp_wrap.model import Event, EventKind, Reason
 from raydp_wrap.request import Condition, Phase
 from raydp_wrap.supervisor import queueing
-from raydp_wrap.supervisor.attending import Attending
+from raydp_wrap.supervisor.attending import Attending, pauses
 from raydp_wrap.supervisor.timers import Timers
 from raydp_wrap.supervisor.verdict import dependency_outcome, killed, overdue
 
@@ -71,6 +71,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers = Timers(self._wake_up)
         self._expiries = Timers(self._wake_up)
+        self._pauses = pauses()
         self._wake = asyncio.Event()
         self._resting = asyncio.Event()
 
@@ -138,15 +139,22 @@ class Supervisor:
             self._start()
             if self._expiries.take():
                 self._expire()
+            self._pauses = pauses()
         except StoreGoneError:
             raise  # whoever finds it, or a new one, supervises that
         except StoreError as error:
             self._world.tell(f"the store can't be used, and is asked again: {error}")
-            self._rung = True
-            self._timers.set(_STORE, _AGAIN)
-            self._wake.clear()
+            self._turn_again()
+        except Exception as error:  # noqa: BLE001 - a fault of ours: the other jobs' ends are seen all the same
+            self._world.tell(f"what is to be started can't be found out, and is looked at again: {error!r}")
+            self._turn_again()
         finally:
             self._tell_changed()
+
+    def _turn_again(self) -> None:
+        self._rung = True
+        self._timers.set(_STORE, next(self._pauses))
+        self._wake.clear()
 
     def _tell_changed(self) -> None:
         if self._changed and self.on_change is not None:
@@ -230,7 +238,15 @@ class Supervisor:
                 self._consider_inactive(job)
         except StoreError:
             raise
-        except RaydpWrapError as error:
+        except Exception as error:  # noqa: BLE001 - one job's trouble is not the others'
+            self._in_trouble(submission_id, error)
+
+    def _in_trouble(self, submission_id: str, error: Exception) -> None:
+        """A job that can't be seen to now is looked at again; one that was deleted never."""
+        if isinstance(error, UsageError) and self._jobs.job(submission_id) is None:
+            self._known.pop(submission_id, None)
+            self._queue.leave(submission_id)
+        else:
             self._later(submission_id, error)
 
     def _consider_inactive(self, job: Job) -> None:
@@ -298,6 +314,8 @@ class Supervisor:
         found = self._jobs.job(submission_id)
         if found is not None:
             self._see(found)
+        else:  # deleted meanwhile
+            self._known.pop(submission_id, None)
 
     # -- environments -------------------------------------------------------------------------
 
@@ -344,14 +362,23 @@ class Supervisor:
         if len(startable) == _AT_ONCE:
             self._wake.set()  # there may be more
         for submission_id in startable:
-            job, now = self._known[submission_id], self._world.now()
-            begun = self._jobs.begin(submission_id, _deadline(job, now), now)
-            if begun is None:
+            try:
+                self._begin(self._known[submission_id])
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as in _consider
                 self._queue.leave(submission_id)
-                self._see_stored(submission_id)
-            else:
-                self._see(begun)
-                self._attend(begun)
+                self._in_trouble(submission_id, error)
+
+    def _begin(self, job: Job) -> None:
+        now = self._world.now()
+        begun = self._jobs.begin(job.submission_id, _deadline(job, now), now)
+        if begun is None:
+            self._queue.leave(job.submission_id)
+            self._see_stored(job.submission_id)
+        else:
+            self._see(begun)
+            self._attend(begun)
 
     def _attend(self, job: Job) -> None:
         attending = Attending(job, self._jobs, self._world, self._chance, self._see_attended)
