@@ -106,7 +106,8 @@ class RetryPolicy:
 
     ``backoff_limit`` is how many failed attempts may be followed by another; not given, and None, mean 0.
     The pause before the n-th retry is ``backoff_first`` * 2**(n-1), at most ``backoff_cap``, less a share of up to
-    ``jitter`` (0 to 1) by chance. The first of ``rules`` that matches a failed attempt says what it counts.
+    ``jitter`` (0 to 1) by chance; before attempt 10 and all after that it is at least 1 s. The first of ``rules`` that
+    matches a failed attempt says what it counts.
     """
 
     backoff_limit: int | Unset | None = Unset.UNSET

@@ -26,6 +26,8 @@ __all__ = ["Decision", "decide", "retry_on"]
 _SIGNAL_BASE: Final = 128
 _MOST_CODE, _MOST_SIGNAL = 255, 64
 _MOST_DOUBLINGS = 1000  # a float holds no more
+_LATE: Final = 9  # the retry that is attempt 10
+_LEAST_PAUSE: Final = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,9 @@ def _counted(policy: RetryPolicy, failed: int, ignored: int, chance: random.Rand
 def _pause(policy: RetryPolicy, number: int, chance: random.Random) -> float:
     """Seconds before retry NUMBER, from 1."""
     longest = min(policy.backoff_cap, policy.backoff_first * 2.0 ** min(number - 1, _MOST_DOUBLINGS))
-    return longest * (1.0 - policy.jitter * chance.random())
+    pause = longest * (1.0 - policy.jitter * chance.random())
+    # An ignored failure is retried for ever: without a pause it would take a core for ever.
+    return max(pause, _LEAST_PAUSE) if number >= _LATE else pause
 
 
 def _matched(rule: FailureRule, outcome: Outcome) -> str:

@@ -148,8 +148,17 @@ def test_pauses_are_bounded(policy: RetryPolicy, end: Outcome, failed: int, igno
         assert decision.pause == 0.0
         return
     doubled = policy.backoff_first * 2.0 ** min(failed + ignored, 900)
+    least = 1.0 if failed + ignored + 2 >= 10 else 0.0  # what is paused before is attempt failed + ignored + 2
     longest = min(policy.backoff_cap, doubled)
-    assert longest * (1 - policy.jitter) * 0.999999 <= decision.pause <= longest
+    assert max(least, longest * (1 - policy.jitter) * 0.999999) <= decision.pause <= max(least, longest)
+
+
+@pytest.mark.requirement("jobs-1.2-least-pause")
+@pytest.mark.parametrize("cap", [0.0, 0.5, 360.0])
+def test_from_the_tenth_attempt_on_there_is_a_pause(cap: float) -> None:
+    policy = RetryPolicy(99, backoff_first=0.0, backoff_cap=cap, rules=(FailureRule(IGNORE, exit_codes=(75,)),))
+    for end in (failed_with(75), failed_with(1)):
+        assert [decided(policy, end, 3, ignored).pause for ignored in range(9)] == [0.0] * 5 + [1.0] * 4
 
 
 @pytest.mark.requirement("jobs-1.2-retry")
