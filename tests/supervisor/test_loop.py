@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -11,8 +12,9 @@ from itertools import pairwise
 
 import pytest
 
-from raydp_wrap.errors import AlreadyDecidedError, StoreGoneError
+from raydp_wrap.errors import AlreadyDecidedError, StartError, StoreGoneError
 from raydp_wrap.job import Capacity, ChangeKind, StopWish
+from raydp_wrap.local import LocalBackend
 from raydp_wrap.model import Reason, Submission
 from raydp_wrap.moment import Moment
 from raydp_wrap.request import (
@@ -28,6 +30,7 @@ from raydp_wrap.request import (
 )
 from raydp_wrap.store import Store
 from raydp_wrap.store.jobs import StoreJobs
+from raydp_wrap.supervisor import queueing
 from raydp_wrap.supervisor.machine import make
 from raydp_wrap.supervisor.verdict import killed
 
@@ -459,3 +462,77 @@ def test_a_burst_of_starts_leaves_others_their_turns(home, monkeypatch) -> None:
 
     asyncio.run(main())
     assert max(after - before for before, after in pairwise(seen)) <= 16
+
+
+@pytest.mark.requirement("jobs-2.1-apart")
+@pytest.mark.parametrize("where", ["wait", "startable"])
+def test_one_job_that_can_not_be_seen_to_keeps_no_other_waiting(home, monkeypatch, where) -> None:
+    """Whatever it is that is wrong with it; what runs is seen to its end, too."""
+    right = getattr(queueing.Queue, where)
+
+    def wrong(self, *args):
+        if where == "startable":
+            if "bad" in self:
+                raise OverflowError("too much of it")
+        elif args[0].submission_id == "bad":
+            raise TypeError("it has no priority")
+        return right(self, *args)
+
+    async def main() -> None:
+        async with home.supervised():
+            home.submit("runs", "sh", "-c", f"until test -e {home.path}/go; do sleep 0.01; done; exit 5")
+            await home.until("runs", Phase.RUNNING)
+            monkeypatch.setattr(queueing.Queue, where, wrong)
+            home.submit("bad", "true")
+            if where == "wait":
+                home.submit("good", "true")
+                assert (await home.until("good")).phase is Phase.FINISHED
+            (home.path / "go").touch()
+            assert (await home.until("runs")).exit_code == 5
+            await until(lambda: any("bad" in text or "too much" in text for text in home.told))
+            home.stop("bad")
+            await home.until("bad")
+
+    asyncio.run(main())
+
+
+@pytest.mark.requirement("jobs-2.1-apart")
+def test_what_we_lack_for_a_moment_is_not_the_job_s_fault(home, monkeypatch) -> None:
+    launches = []
+    right = LocalBackend.launch
+
+    async def launch(self, attempt, what, limits):
+        launches.append(attempt)
+        if len(launches) < 3:
+            raise StartError(errno.EMFILE, "too many open files", stage="fds")
+        return await right(self, attempt, what, limits)
+
+    monkeypatch.setattr(LocalBackend, "launch", launch)
+
+    async def main() -> None:
+        async with home.supervised():
+            home.submit("patient", "true")
+            job = await home.until("patient")
+        assert (job.phase, job.attempt, len(launches)) == (Phase.FINISHED, 1, 3)
+
+    asyncio.run(main())
+
+
+@pytest.mark.requirement("jobs-2.1-apart")
+def test_a_job_that_is_deleted_before_it_was_looked_at(home) -> None:
+    async def main() -> None:
+        home.jobs.set_capacity(Capacity(max_running=1))
+        async with home.supervised() as supervisor:
+            home.submit("first", "sleep", "100")
+            await home.until("first", Phase.RUNNING)
+            home.submit("gone", "true")
+            await until(lambda: "gone" in supervisor._queue)
+            ring, home.supervisor = home.supervisor, None
+            home.stop("gone")
+            home.jobs.delete("gone")
+            home.supervisor = ring
+            home.submit("last", "true")
+            home.stop("first")
+            assert (await home.until("last")).phase is Phase.FINISHED
+
+    asyncio.run(main())
