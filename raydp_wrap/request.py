@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from raydp_wrap import checks
 from raydp_wrap.errors import UsageError
 from raydp_wrap.model import Reason
 
@@ -30,6 +31,9 @@ _MOST_RULES = 20
 _MOST_CODE = 255
 _MOST_SIGNAL = 64
 _LONGEST_KEY = 100
+_MOST_PRIORITY = 1_000_000
+_MOST_RETRIES = 10**9
+_SHORTEST = 5e-324  # seconds: more than 0
 
 
 class Phase(Enum):
@@ -86,6 +90,14 @@ class FailureRule:
 
     def check(self) -> None:
         """Raises UsageError where it makes no sense."""
+        checks.instance("a failure rule's action", self.action, RuleAction, "a RuleAction")
+        checks.instance("a failure rule's operator", self.operator, Operator, "an Operator")
+        for values in (self.exit_codes, self.signals, self.reasons):
+            checks.instance("what a failure rule names", values, (tuple, list), "a tuple")
+        for number in (*self.exit_codes, *self.signals):
+            checks.whole("a number in a failure rule", number, -checks.MOST, checks.MOST, "a code or signal")
+        for reason in self.reasons:
+            checks.instance("a reason in a failure rule", reason, Reason, "a Reason")
         if sum(map(bool, (self.exit_codes, self.signals, self.reasons))) != 1:
             raise UsageError("a failure rule names exit codes, signals or reasons: give exactly one of them.")
         for number in self.exit_codes:
@@ -124,16 +136,16 @@ class RetryPolicy:
     def check(self) -> None:
         """Raises UsageError where it makes no sense."""
         limit = self.backoff_limit
-        if limit not in (None, Unset.UNSET) and not (isinstance(limit, int) and limit >= 0):
-            raise UsageError(f"the backoff limit can't be {limit}: give 0 (no retry) or more.")
+        if limit is not None and limit is not Unset.UNSET:
+            checks.whole("the backoff limit", limit, 0, _MOST_RETRIES, "0 (no retry) to 1,000,000,000")
         for what, seconds in (("pause", self.backoff_first), ("longest pause", self.backoff_cap)):
-            if not 0 <= seconds < float("inf"):
-                raise UsageError(f"the {what} before a retry can't be {seconds} s: give 0 or more.")
-        if not 0 <= self.jitter <= 1:
-            raise UsageError(f"the jitter can't be {self.jitter}: give a share from 0 to 1.")
+            checks.number(f"the {what} before a retry", seconds, 0, checks.LONGEST, "0 to 1e9 s")
+        checks.number("the jitter", self.jitter, 0, 1, "a share from 0 to 1")
+        checks.instance("failure rules", self.rules, (tuple, list), "a tuple of them")
         if len(self.rules) > _MOST_RULES:
             raise UsageError(f"there are {len(self.rules)} failure rules: give at most {_MOST_RULES}.")
         for rule in self.rules:
+            checks.instance("a failure rule", rule, FailureRule, "a FailureRule")
             rule.check()
 
 
@@ -150,6 +162,13 @@ class Dependency:
 
     submission_id: str
     condition: Condition = Condition.FINISHED
+
+    def check(self) -> None:
+        """Raises UsageError where it makes no sense."""
+        checks.text("the job to come after", self.submission_id)
+        if not self.submission_id.isprintable() or not 0 < len(self.submission_id) <= _LONGEST_KEY:
+            raise UsageError(f"there is no job {self.submission_id[:_LONGEST_KEY]!r} to come after: give a job's id.")
+        checks.instance("the condition of a job to come after", self.condition, Condition, "a Condition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,19 +188,19 @@ class Preparation:
 
     def check(self) -> None:
         """Raises UsageError where it makes no sense."""
+        checks.text("an environment's key", self.key)
         if not self.key or len(self.key) > _LONGEST_KEY or not self.key.isprintable():
             raise UsageError(f"{self.key[:_LONGEST_KEY]!r} can't be an environment's key: use up to 100 characters.")
         for argv in (self.setup, self.verify, self.cleanup):
+            checks.texts("a command of the environment", argv)
+            checks.passable("a command of the environment", *argv)
             if argv and not argv[0]:
                 raise UsageError("a command of the environment has an empty name: give one that can be run.")
-            if any("\0" in word for word in argv):
-                raise UsageError("a NUL can't be in a command of the environment: leave it out.")
         if not self.setup and self.verify:
             raise UsageError("an environment is verified that nothing sets up: give its setup command, too.")
         if not self.setup and not self.cleanup:
             raise UsageError("an environment needs at least a setup or a cleanup command.")
-        if not 0 < self.timeout < float("inf"):
-            raise UsageError(f"an environment's timeout can't be {self.timeout} s: give more than 0.")
+        checks.number("an environment's timeout", self.timeout, _SHORTEST, checks.LONGEST, "more than 0, up to 1e9 s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,18 +251,38 @@ class Request:
 
     def check(self) -> None:
         """Raises UsageError where it makes no sense; the sentence says what to do."""
+        self._check_words()
+        self._check_limits()
+        self._check_amounts()
+        checks.instance("how to retry", self.retry, RetryPolicy, "a RetryPolicy, or a number of retries")
+        self.retry.check()
+        checks.instance("what to come after", self.after, (tuple, list), "a list of jobs")
+        for dependency in self.after:
+            checks.instance("a job to come after", dependency, Dependency, "a job, its id, or a Dependency")
+            dependency.check()
+        if self.preparation is not None:
+            checks.instance("the environment to prepare", self.preparation, Preparation, "a Preparation")
+            self.preparation.check()
+
+    def _check_words(self) -> None:
+        checks.texts("the command", self.argv)
         if not self.argv or not self.argv[0]:
             raise UsageError("there is no command to run: give at least its name.")
+        for what, flag in (("shell", self.shell), ("suspend", self.suspend), ("split_output", self.split_output)):
+            checks.truth(what, flag)
         if self.shell and len(self.argv) != 1:
             raise UsageError("a shell line is one word: quote it.")
-        if any("\0" in word for word in (*self.argv, self.cwd or "", *self.env, *self.env.values())):
-            raise UsageError("a NUL can't be in a command line, a directory or a variable: leave it out.")
+        checks.text("the name", self.name)
+        checks.text("the backend", self.backend)
+        if self.cwd is not None:
+            checks.text("the directory", self.cwd)
+        checks.texts("the sinks", self.sinks)
+        for what, pairs in (("the variables", self.env), ("the tags", self.tags), ("the metadata", self.metadata)):
+            checks.pairs(what, pairs)
+        passed = (*self.argv, self.cwd or "", *self.env, *self.env.values())
+        checks.passable("a command line, a directory or a variable", *passed)
         if any(not name or "=" in name for name in self.env):
             raise UsageError("a variable's name can't be empty or hold '=': give NAME=VALUE.")
-        self._check_limits()
-        self.retry.check()
-        if self.preparation is not None:
-            self.preparation.check()
 
     def _check_limits(self) -> None:
         for what, seconds in (
@@ -251,23 +290,27 @@ class Request:
             ("attempt's deadline", self.attempt_deadline),
             ("start timeout", self.start_timeout),
         ):
-            if seconds is not None and not 0 < seconds < float("inf"):
-                raise UsageError(f"the {what} must be more than 0: leave it out to wait for ever.")
-        if not 0 <= self.grace < float("inf"):
-            raise UsageError(f"the grace can't be {self.grace} s: give 0 or more.")
-        if not 1 <= self.stop_signal <= _MOST_SIGNAL:
-            raise UsageError(f"{self.stop_signal} is no signal: give a number from 1 to {_MOST_SIGNAL}.")
-        if self.ttl_after_finished is not None and not 0 <= self.ttl_after_finished < float("inf"):
-            raise UsageError("the time to keep an ended job can't be negative: leave it out to keep it.")
-        if self.log_limit is not None and self.log_limit <= 0:
-            raise UsageError("the log's limit must be more than 0: leave it out to keep all.")
-        for name in ("", "cpus", "memory"):
+            if seconds is not None:
+                give = "more than 0, up to 1e9 s, or leave it out to wait for ever"
+                checks.number(f"the {what}", seconds, _SHORTEST, checks.LONGEST, give)
+        checks.number("the grace", self.grace, 0, checks.LONGEST, "0 to 1e9 s")
+        checks.whole("the stop signal", self.stop_signal, 1, _MOST_SIGNAL, f"a number from 1 to {_MOST_SIGNAL}")
+        if self.ttl_after_finished is not None:
+            give = "0 to 1e9 s, or leave it out to keep it"
+            checks.number("the time to keep an ended job", self.ttl_after_finished, 0, checks.LONGEST, give)
+        if self.log_limit is not None:
+            give = "a whole number from 1 to 1e15 bytes, or leave it out to keep all"
+            checks.whole("the log's limit", self.log_limit, 1, checks.MOST, give)
+
+    def _check_amounts(self) -> None:
+        give = "a whole number from -1,000,000 to 1,000,000"
+        checks.whole("the priority", self.priority, -_MOST_PRIORITY, _MOST_PRIORITY, give)
+        checks.number("cpus", self.cpus, 0, checks.MOST, "0 to 1e15")
+        checks.whole("memory", self.memory, 0, checks.MOST, "a whole number from 0 to 1e15 bytes")
+        checks.amounts(self.slots)
+        for name in ("cpus", "memory"):
             if name in self.slots:
-                raise UsageError(f"{name or 'no name'} can't be a slot: give cpus and memory as such, others a name.")
-        needs = {"cpus": self.cpus, "memory": self.memory, **self.slots}
-        for what, amount in needs.items():
-            if not 0 <= amount < float("inf"):
-                raise UsageError(f"{what} can't be {amount}: give 0 or more.")
+                raise UsageError(f"{name} can't be a slot: give cpus and memory as such, others a name.")
 
     @property
     def needs(self) -> dict[str, float]:

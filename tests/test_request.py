@@ -25,7 +25,11 @@ from raydp_wrap.request import (
     Unset,
 )
 
-WORDS = st.text(st.characters(exclude_characters="\0"), max_size=8)
+WORDS = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+    | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF),
+    max_size=8,
+)
 NAMES = st.text("abc_", min_size=1, max_size=4)
 SECONDS = st.floats(0.001, 1e6)
 RULES = st.one_of(
@@ -137,7 +141,7 @@ def rules(*given_rules: FailureRule) -> dict[str, Any]:
     return {"retry": RetryPolicy(rules=given_rules)}
 
 
-@pytest.mark.requirement("jobs-1.2-retry")
+@pytest.mark.requirement("jobs-1.2-retry", "jobs-4.2-wrong-values")
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -178,6 +182,65 @@ def rules(*given_rules: FailureRule) -> dict[str, Any]:
         (rules(FailureRule(FAIL, (256,), Operator.NOT_IN)), "from 0 to 255"),
         (rules(FailureRule(FAIL, (3, 3))), "twice"),
         (rules(FailureRule(FAIL, signals=(65,))), "from 1 to 64"),
+        (rules(FailureRule(FAIL, ("1",))), "of type str"),  # type: ignore[arg-type]
+        (rules(FailureRule("Fail", (1,))), "RuleAction"),  # type: ignore[arg-type]
+        (rules(FailureRule(FAIL, reasons=("JobLost",))), "Reason"),  # type: ignore[arg-type]
+        ({"retry": RetryPolicy(rules=(FAIL,))}, "FailureRule"),  # type: ignore[arg-type]
+        ({"retry": RetryPolicy(True)}, "of type bool"),  # noqa: FBT003
+        ({"retry": RetryPolicy(10**5000)}, "so large"),
+        ({"retry": RetryPolicy(1, backoff_first=2e9)}, "1e9"),
+        ({"retry": 3}, "RetryPolicy"),
+        ({"priority": "9"}, "priority can't be of type str"),
+        ({"priority": 0.5}, "priority"),
+        ({"priority": 1_000_001}, "1,000,000"),
+        ({"priority": -1_000_001}, "1,000,000"),
+        ({"stop_signal": "TERM"}, "stop signal"),
+        ({"stop_signal": True}, "stop signal"),
+        ({"log_limit": 1.5}, "log's limit"),
+        ({"log_limit": True}, "log's limit"),
+        ({"memory": 1.5}, "memory"),
+        ({"memory": 10**15 + 1}, "1e15"),
+        ({"cpus": "2"}, "cpus"),
+        ({"cpus": 1.1e15}, "1e15"),
+        ({"cpus": True}, "cpus"),
+        ({"slots": {"gpu": "1"}}, "gpu"),
+        ({"slots": {"gpu": 1e303}}, "1e15"),
+        ({"slots": {1: 1.0}}, "slot's name"),
+        ({"slots": ["gpu"]}, "slots"),
+        ({"grace": "9"}, "grace"),
+        ({"grace": 1e300}, "1e9"),
+        ({"active_deadline": "1h"}, "active deadline"),
+        ({"attempt_deadline": 10**400}, "so large"),
+        ({"start_timeout": False}, "start timeout"),
+        ({"ttl_after_finished": 2e9}, "keep"),
+        ({"name": b"x"}, "name"),
+        ({"name": None}, "name"),
+        ({"cwd": 7}, "directory"),
+        ({"backend": 7}, "backend"),
+        ({"argv": "true"}, "command"),
+        ({"argv": ("true", 7)}, "a word of the command"),
+        ({"env": {"A": 7}}, "variables"),
+        ({"env": {7: "A"}}, "variables"),
+        ({"env": [("A", "B")]}, "variables"),
+        ({"tags": {"A": None}}, "tags"),
+        ({"metadata": {"A": 1}}, "metadata"),
+        ({"argv": ("\ud800",)}, "surrogate"),
+        ({"cwd": "\ud800"}, "surrogate"),
+        ({"env": {"A": "\udfff"}}, "surrogate"),
+        ({"sinks": "file:x"}, "sinks"),
+        ({"shell": 1}, "shell"),
+        ({"suspend": "no"}, "suspend"),
+        ({"split_output": None}, "split_output"),
+        ({"after": "job"}, "come after"),
+        ({"after": ("job",)}, "Dependency"),
+        ({"after": (Dependency(7),)}, "come after"),  # type: ignore[arg-type]
+        ({"after": (Dependency("\ud800"),)}, "come after"),
+        ({"after": (Dependency("job", "any"),)}, "Condition"),  # type: ignore[arg-type]
+        ({"preparation": "env"}, "Preparation"),
+        ({"preparation": Preparation(7, ("setup",))}, "key"),  # type: ignore[arg-type]
+        ({"preparation": Preparation("a", "setup")}, "list of texts"),  # type: ignore[arg-type]
+        ({"preparation": Preparation("a", ("setup", "\ud800"))}, "surrogate"),
+        ({"preparation": Preparation("a", ("setup",), timeout="1m")}, "timeout"),  # type: ignore[arg-type]
         ({"preparation": Preparation("", ("setup",))}, "key"),
         ({"preparation": Preparation("x" * 101, ("setup",))}, "key"),
         ({"preparation": Preparation("a\nb", ("setup",))}, "key"),

@@ -89,8 +89,8 @@ class Client:
         """Have ARGV run, an argument list, or with SHELL one shell line. When this returns it is stored durably.
 
         It gets this process's environment (and over it ``env``), directory, umask and limit of open files. OPTIONS are
-        the fields of :class:`raydp_wrap.request.Request`; ``retry`` may be a number of retries, ``after`` may
-        hold jobs and ids. With a SUBMISSION_ID this can be said again: the same request finds the same job.
+        the fields of :class:`raydp_wrap.request.Request`; ``retry`` may be a number of retries, ``after`` a job or an
+        id, or several. With a SUBMISSION_ID this can be said again: the same request finds the same job.
 
         >>> again = [Client().submit(["true"], submission_id="nightly-1") for _ in range(2)]
         >>> again[0] == again[1]
@@ -176,6 +176,7 @@ class Client:
 
     def repeat(self, request: Request) -> Job:
         """Submit REQUEST, another job's or one made of it, as a new job. Raises as :meth:`submit`."""
+        request.check()
         return submit(self._access, request)
 
     def watching(self, *jobs: Job) -> Watching:

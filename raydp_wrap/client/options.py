@@ -34,7 +34,7 @@ class Options(TypedDict, total=False):
     cpus: float
     memory: int
     slots: Mapping[str, float]
-    after: Iterable[Job | Dependency | str]
+    after: Iterable[Job | Dependency | str] | Job | Dependency | str
     preparation: Preparation | None
     ttl_after_finished: float | None
     suspend: bool

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from raydp_wrap import checks
 from raydp_wrap.errors import UsageError
 from raydp_wrap.request import Context, Dependency, Request, RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from raydp_wrap.client.job import Job
+    from collections.abc import Sequence
 
 __all__ = ["context", "request"]
 
@@ -44,28 +43,48 @@ def request(argv: Sequence[str | os.PathLike[str]] | str, *, shell: bool, **opti
         TypeError: there is no such option.
 
     """
+    checks.truth("shell", shell)
     if isinstance(argv, str) != shell:
         raise UsageError(
             "a shell line is one string: give that with shell=True."
             if shell
             else f"the command {argv!r} is one string: give a list of its name and arguments, or shell=True."
         )
-    words = (argv,) if isinstance(argv, str) else tuple(os.fspath(word) for word in argv)
-    options["cwd"] = os.path.abspath(options.get("cwd") or ".")
+    words = (argv,) if isinstance(argv, str) else tuple(_path("a word of the command", one) for one in _many(argv))
+    options["cwd"] = _directory(options.get("cwd"))
     retry = options.get("retry", RetryPolicy())
     options["retry"] = RetryPolicy(retry) if isinstance(retry, int) else retry
-    options["after"] = _after(options.get("after", ()))
-    options["sinks"] = tuple(options.get("sinks", ()))
+    options["after"] = tuple(map(_dependency, _many(options.get("after", ()))))
+    options["sinks"] = _many(options.get("sinks", ()))
     made = Request(words, shell=shell, **options)
     made.check()
     return made
 
 
-def _after(these: Iterable[Job | Dependency | str]) -> tuple[Dependency, ...]:
-    found = []
-    for one in these:
-        if isinstance(one, Dependency):
-            found.append(one)
-        else:
-            found.append(Dependency(one if isinstance(one, str) else one.id))
-    return tuple(found)
+def _many(given: Any) -> tuple[Any, ...]:
+    """GIVEN as a tuple; what is one text, or can't be gone through, is one."""
+    if isinstance(given, str | bytes):
+        return (given,)
+    try:
+        each = iter(given)
+    except TypeError:
+        return (given,)
+    return tuple(each)
+
+
+def _path(what: str, given: Any) -> str:
+    path: str = os.fspath(given) if isinstance(given, os.PathLike) else given
+    checks.text(what, path)
+    return path
+
+
+def _directory(given: Any) -> str:
+    path = "." if given is None else _path("the directory", given)
+    checks.passable("a directory", path)
+    return os.path.abspath(path)
+
+
+def _dependency(given: Any) -> Dependency:
+    if isinstance(given, Dependency):
+        return given
+    return Dependency(given if isinstance(given, str) else getattr(given, "id", given))

@@ -36,6 +36,10 @@ def submit(access: Access, request: Request, submission_id: str | None = None) -
 
         plugins.load(access.tell)
         request = replace(request, sinks=checked_sinks(request.sinks, access.tell))
+    if submission_id is not None:
+        from raydp_wrap.store.records import check_id  # noqa: PLC0415 - the store is opened next anyway
+
+        check_id(submission_id)
     if submission_id is None or access.jobs.job(submission_id) is None:
         _check_place(access, request)
     now = Moment.now()

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from raydp_wrap import checks
 from raydp_wrap.errors import StoreError, UsageError
 from raydp_wrap.model import Submission
 
@@ -21,6 +22,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 def check_id(submission_id: str) -> None:
     """Names of directories and keys are made of it. Raises UsageError."""
+    checks.text("a submission id", submission_id)
     if not _ID.fullmatch(submission_id):
         raise UsageError(
             f"{submission_id[:100]!r} can't be a submission id: use up to 100 letters, digits and . - _, no mark first."
