@@ -339,7 +339,7 @@ def test_what_will_never_be_there_is_refused(jobs: Jobs, asked: dict[str, object
 
 def test_without_limits_set_only_named_slots_are_refused(jobs: Jobs) -> None:
     assert jobs.capacity() == Capacity()
-    assert submitted(jobs, cpus=1000.0, memory=1 << 60).phase is Phase.PENDING
+    assert submitted(jobs, cpus=1000.0, memory=1 << 49).phase is Phase.PENDING
     with pytest.raises(UsageError, match="jobs limits --slot gpu=N"):
         submitted(jobs, "other", slots={"gpu": 1.0})
 

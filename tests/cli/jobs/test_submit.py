@@ -118,7 +118,7 @@ def test_the_same_again_is_the_same_job(jobs: Jobs) -> None:
         (["--failure-policy", "/nonexistent", "--", "true"], "can't be read"),
         (["--cwd", "/nonexistent", "--", "true"], "no directory"),
         (["--cpus", "100000", "--", "true"], "ask for less"),
-        (["--memory", "100000t", "--", "true"], "ask for less"),
+        (["--memory", "900t", "--", "true"], "ask for less"),
         (["--backend", "moon", "--", "true"], "no backend 'moon'"),
         (["--sink", "moon:x", "--", "true"], "moon"),
         (["--after", "nonexistent", "--", "true"], "no job 'nonexistent'"),
