@@ -11,6 +11,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from raydp_wrap import checks
 from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.request import Phase
 
@@ -21,7 +22,21 @@ if TYPE_CHECKING:
     from raydp_wrap.moment import Moment
     from raydp_wrap.request import Context, Request
 
-__all__ = ["TRANSITIONS", "Capacity", "Change", "ChangeKind", "Job", "Jobs", "StopWish", "Tally", "check_transition"]
+__all__ = [
+    "LEAST_KEPT",
+    "TRANSITIONS",
+    "Capacity",
+    "Change",
+    "ChangeKind",
+    "Job",
+    "Jobs",
+    "StopWish",
+    "Tally",
+    "check_transition",
+]
+
+#: Seconds. However short its time to be kept is, whoever waits for a job can look at its end for so long.
+LEAST_KEPT: Final = 2.0
 
 _P = Phase
 
@@ -104,6 +119,13 @@ class Capacity:
 
     max_running: int | None = None
     slots: Mapping[str, float] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises UsageError where it makes no sense."""
+        if self.max_running is not None:
+            give = "a whole number from 1 to 1e15, or leave it out for 100"
+            checks.whole("max-running", self.max_running, 1, checks.MOST, give)
+        checks.amounts(self.slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +290,7 @@ class Jobs(Protocol):
         """What was set; see :meth:`set_capacity`."""
 
     def set_capacity(self, capacity: Capacity) -> None:
-        """Keep what there is to give."""
+        """Keep what there is to give. Raises UsageError where that makes no sense."""
 
     def waiting_for(self, submission_id: str) -> Iterable[str]:
         """The ids of the undecided jobs that are to come after it."""

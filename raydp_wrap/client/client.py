@@ -211,7 +211,14 @@ class Client:
         return self._access.jobs.capacity()
 
     def set_limits(self, capacity: Capacity) -> None:
-        """Set :meth:`limits`. What runs goes on. Raises SupervisorError; nothing was set then."""
+        """Set :meth:`limits`. What runs goes on.
+
+        Raises:
+            UsageError: they make no sense.
+            SupervisorError: nobody is there to keep them. Nothing was set then, either.
+
+        """
+        capacity.check()
         with self._access.changing():
             self._access.jobs.set_capacity(capacity)
 

@@ -188,6 +188,7 @@ class StoreJobs:
 
     def set_capacity(self, capacity: Capacity) -> None:
         """Keep what there is to give."""
+        capacity.check()
         with self._write() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO capacity (id, document) VALUES (1, ?)", (job_rows.dump_capacity(capacity),)

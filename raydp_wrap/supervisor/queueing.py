@@ -8,6 +8,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from raydp_wrap import checks
 from raydp_wrap.job import Capacity
 from raydp_wrap.request import Condition, Phase
 
@@ -36,7 +37,7 @@ def effective(capacity: Capacity) -> Capacity:
         _MEMORY: float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")),
         **capacity.slots,
     }
-    return Capacity(_MAX_RUNNING if capacity.max_running is None else capacity.max_running, slots)
+    return Capacity(_most(capacity), slots)
 
 
 def startable(waiting: Sequence[Job], running: Iterable[Job], capacity: Capacity) -> list[str]:
@@ -167,8 +168,11 @@ def _place(job: Job) -> _Place:
     return -job.request.priority, job.place, job.submission_id
 
 
-def _units(amount: float) -> int:
-    return round(amount * _UNITS)
+def _units(amount: object) -> int:
+    # What was stored before it was checked may be anything that JSON holds.
+    if not isinstance(amount, int | float) or amount != amount:  # noqa: PLR0124 - it is not, if it is NaN
+        return 0
+    return round(min(max(amount, 0), checks.MOST) * _UNITS)
 
 
 def _needs(job: Job) -> _Needs:
@@ -185,7 +189,11 @@ def _in_units(cpus: float, memory: float, slots: tuple[tuple[str, float], ...]) 
 
 
 def _free_places(capacity: Capacity, running: int) -> int:
-    return (_MAX_RUNNING if capacity.max_running is None else capacity.max_running) - running
+    return _most(capacity) - running
+
+
+def _most(capacity: Capacity) -> int:
+    return capacity.max_running if isinstance(capacity.max_running, int) else _MAX_RUNNING
 
 
 def blockers(job: Job, undecided: Container[str]) -> Iterator[Dependency]:

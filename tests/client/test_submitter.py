@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from raydp_wrap.client.submitter import request
 from raydp_wrap.errors import UsageError
+from raydp_wrap.job import Capacity
 from raydp_wrap.model import Submission
 from raydp_wrap.moment import Moment
 from raydp_wrap.request import (
@@ -150,3 +151,13 @@ def test_paths_are_words(tmp_path: Path) -> None:
 def test_a_request_to_repeat_is_checked(client: Client) -> None:
     with pytest.raises(UsageError, match="priority"):
         client.repeat(Request(("true",), priority="high"))  # type: ignore[arg-type]
+
+
+@pytest.mark.requirement("jobs-1.5-limits-checked")
+def test_limits_that_make_no_sense_are_not_set(client: Client, store: Store) -> None:
+    before = client.limits()
+    with pytest.raises(UsageError, match="1e15"):
+        client.set_limits(Capacity(None, {"x": 1e303}))
+    with pytest.raises(UsageError, match="1e15"):
+        store.jobs.set_capacity(Capacity(None, {"x": 1e303}))
+    assert (client.limits(), store.jobs.capacity()) == (before, Capacity())

@@ -317,6 +317,27 @@ def test_what_a_person_is_told_is_so(waiting_asked: list[Any], running_asked: li
         assert (why == "it is about to be started") is (job.submission_id in found)
 
 
+@pytest.mark.requirement("jobs-1.5-limits-checked")
+@pytest.mark.parametrize(
+    ("amount", "starts"),
+    [
+        (1e303, True),
+        (float("inf"), True),
+        (10**400, True),
+        (-1e303, False),
+        (float("-inf"), False),
+        (float("nan"), False),
+        ("8", False),
+        (None, False),
+    ],
+)
+def test_whatever_was_stored_is_counted(amount: Any, *, starts: bool) -> None:
+    capacity = effective(Capacity("many", {"gpu": amount}))  # type: ignore[arg-type]
+    assert startable([a_job(1, slots={"gpu": 2.0})], [], capacity) == (["j1"] if starts else [])
+    assert startable([a_job(1)], [running_job(2, slots={"gpu": amount})], LARGE) == ["j1"]
+    assert (why_waiting(a_job(1, slots={"gpu": 2.0}), [], capacity, NOW) == "it is about to be started") is starts
+
+
 def test_what_blocks_is_what_has_not_ended() -> None:
     first, second = Dependency("j1"), Dependency("j2", Condition.ANY)
     assert list(blockers(a_job(5, after=(first, second)), {"j2", "j3"})) == [second]

@@ -12,7 +12,7 @@ from raydp_wrap.cli.jobs.table import plain
 from raydp_wrap.cli.jobs.words import client
 from raydp_wrap.cli.messages import show
 from raydp_wrap.cli.values import Amount, Size
-from raydp_wrap.errors import RaydpWrapError, UsageError
+from raydp_wrap.errors import RaydpWrapError
 from raydp_wrap.job import Capacity
 from raydp_wrap.request import Phase
 
@@ -23,7 +23,7 @@ _UNDECIDED = tuple(phase for phase in Phase if not phase.terminal)
 
 
 @click.command()
-@click.option("--max-running", type=click.IntRange(0), help="How many attempts may run at once.")
+@click.option("--max-running", type=click.IntRange(1), help="How many attempts may run at once.")
 @click.option("--cpus", type=float, help="How many CPUs there are for jobs.")
 @click.option("--memory", type=Size(), help="How much memory there is for jobs.")
 @click.option("--slot", "slots", multiple=True, type=Amount(), help="How much of a resource there is. May be repeated.")
@@ -39,9 +39,6 @@ def limits(
     """Show how much may run at once, or set it. What runs goes on."""
     given = {"cpus": cpus, "memory": None if memory is None else float(memory), **dict(slots)}
     named = {name: amount for name, amount in given.items() if amount is not None}
-    for name, amount in named.items():
-        if not 0 <= amount < float("inf"):
-            raise UsageError(f"{name} can't be {amount}: give 0 or more.")
     with client() as one:
         if named or max_running is not None:
             was = one.limits()
