@@ -7,7 +7,7 @@
 
 enum { /* from the kernel's headers, which pull in libc's where both are wanted */
     G_EPERM = 1, G_ESRCH = 3, G_EINTR = 4, G_EIO = 5, G_ECHILD = 10, G_EAGAIN = 11, G_EINVAL = 22,
-    G_EPIPE = 32, G_ECONNRESET = 104,
+    G_ENOSPC = 28, G_EPIPE = 32, G_ECONNRESET = 104, G_EDQUOT = 122,
     G_SIG_SETMASK = 2,
     G_SIGINT = 2, G_SIGQUIT = 3, G_SIGKILL = 9, G_SIGTERM = 15, G_SIGCHLD = 17, G_SIGCONT = 18,
     G_AT_FDCWD = -100,
@@ -126,6 +126,8 @@ int32_t g_group_of(int32_t pid);
 
 /* record.c: the exit record, durable. 0, or -errno; *first_error: an attempt that failed before. */
 int g_record_write(int dir, const char *name, const rd_guard_config *cfg, const rd_record *r, int32_t *first_error);
+int g_record_reserve(int dir, const char *name); /* room for it: 0, or -errno, and nothing is left */
+void g_record_release(int dir, const char *name);
 int g_record_memfd(const rd_guard_config *cfg, const rd_record *r);
 int64_t g_oom_kills(int fd); /* the counter, or -1 */
 

@@ -3,7 +3,7 @@
  * file is empty. */
 #include "guard.h"
 
-enum { CAPACITY = 3072, ATTEMPTS = 2 };
+enum { CAPACITY = 3072, ATTEMPTS = 2, TEMP_NAME = 72, RESERVED = 8192, KEEP_SIZE = 1 };
 
 struct text {
     char at[CAPACITY];
@@ -11,6 +11,7 @@ struct text {
 };
 
 static struct text record_text;
+static int reserved = -1; /* the first attempt's file, open */
 
 static void put(struct text *t, const char *s)
 {
@@ -154,11 +155,8 @@ static int sync_fd(int fd)
     return (int)ret;
 }
 
-/* ATTEMPT makes a new file each time: after a failed fsync the old one's pages may be dropped and
- * marked clean, so that a second fsync of it would report a success that never happened. */
-static int write_once(int dir, const char *name, const struct text *t, int attempt)
+static void name_temp(char *temp, const char *name, int attempt)
 {
-    char temp[72];
     size_t n = 0;
     while (name[n] && n < 63) {
         temp[n] = name[n];
@@ -166,12 +164,54 @@ static int write_once(int dir, const char *name, const struct text *t, int attem
     }
     memcpy(temp + n, ".tmp0", 6);
     temp[n + 4] = (char)('0' + attempt);
+}
 
+static long open_temp(int dir, const char *temp)
+{
     rd_sys3(__NR_unlinkat, dir, temp, 0);
-    long fd = rd_sys4(__NR_openat, dir, temp, G_O_WRONLY | G_O_CREAT | G_O_EXCL | G_O_NOFOLLOW | G_O_CLOEXEC, 0600);
+    return rd_sys4(__NR_openat, dir, temp, G_O_WRONLY | G_O_CREAT | G_O_EXCL | G_O_NOFOLLOW | G_O_CLOEXEC, 0600);
+}
+
+/* A disk that fills up while the job runs must not cost it its end: the first attempt's file gets its blocks now. */
+int g_record_reserve(int dir, const char *name)
+{
+    char temp[TEMP_NAME];
+    name_temp(temp, name, 0);
+    reserved = g_above_streams(open_temp(dir, temp));
+    if (reserved < 0)
+        return reserved;
+    long ret;
+    G_RETRY(ret, rd_sys4(__NR_fallocate, reserved, KEEP_SIZE, 0, RESERVED));
+    if (ret != -G_ENOSPC && ret != -G_EDQUOT)
+        return 0; /* or it can't be done here: then without */
+    g_record_release(dir, name);
+    return (int)ret;
+}
+
+void g_record_release(int dir, const char *name)
+{
+    char temp[TEMP_NAME];
+    if (reserved < 0)
+        return;
+    name_temp(temp, name, 0);
+    rd_sys3(__NR_unlinkat, dir, temp, 0);
+    rd_close(reserved);
+    reserved = -1;
+}
+
+/* ATTEMPT has a new file each time: after a failed fsync the old one's pages may be dropped and
+ * marked clean, so that a second fsync of it would report a success that never happened. */
+static int write_once(int dir, const char *name, const struct text *t, int attempt)
+{
+    char temp[TEMP_NAME];
+    name_temp(temp, name, attempt);
+    long fd = reserved >= 0 ? reserved : open_temp(dir, temp);
     if (fd < 0)
         return (int)fd;
     long ret = write_all((int)fd, t);
+    if (ret == 0 && reserved >= 0)
+        rd_sys2(__NR_ftruncate, reserved, (long)t->len); /* gives back what is not used; may fail */
+    reserved = -1;
     if (ret == 0)
         ret = sync_fd((int)fd);
     long closed = rd_close((int)fd);

@@ -84,8 +84,10 @@ void g_start_failed(int stage, long err)
     rd_guard_tell *t = g_new_tell(RD_TELL_START_FAILED);
     t->stage = stage;
     t->err = (int32_t)-err;
-    if (g.cfg.flags & RD_GUARD_OUTPUT)
+    if (g.cfg.flags & RD_GUARD_OUTPUT) {
         rd_sys3(__NR_unlinkat, g.cfg.record_dir, BEGAN, 0);
+        g_record_release(g.cfg.record_dir, g.cfg.record_name);
+    }
     g_tell_all(t);
     g_cgroup_remove();
     g_leave(125);
@@ -125,6 +127,9 @@ void g_start_driver(void)
     plan.fd_pairs = g.cfg.keep_fds_count;
 
     if ((g.cfg.flags & RD_GUARD_OUTPUT) && g.cfg.record_dir >= 0) {
+        int ret = g_record_reserve(g.cfg.record_dir, g.cfg.record_name);
+        if (ret < 0)
+            g_start_failed(RD_STAGE_GUARD, ret);
         /* Whoever finds neither this nor us may start the job anew. */
         long began = rd_sys4(__NR_openat, g.cfg.record_dir, BEGAN,
                              G_O_WRONLY | G_O_CREAT | G_O_NOFOLLOW | G_O_CLOEXEC, 0600);

@@ -62,7 +62,7 @@ def test_what_is_kept_is_private(tmp_path: Path, umask: int) -> None:
         async with held:
             await held.output_until(b"ready")
             place = tmp_path / "state" / "20250301-120000-abc.2"
-            assert sorted(os.listdir(place)) == ["began", "identity", "output", "socket"]
+            assert sorted(os.listdir(place)) == ["began", "identity", "output", "record.tmp0", "socket"]
             await held.running.stop()
             await held.end()
         assert {*os.listdir(place)} - {"times"} == {"began", "identity", "output", "record"}
