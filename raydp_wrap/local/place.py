@@ -48,7 +48,8 @@ class Place:
     """The directory PATH, which is there.
 
     ``identity`` marks the attempt's processes, and is the latch of its start: whoever writes it starts it. The guard
-    holds a lock on it for as long as it lives, and makes ``began`` right before there is a driver.
+    holds a lock on it for as long as it lives, and makes ``began`` right before there is a driver, and before that
+    ``record.tmp0``, which has the room that its record will need.
     ``output`` and ``errors`` are the driver's, see :class:`raydp_wrap.local.output.Output`, ``times`` is the guard's
     index of them, ``record`` its last word, ``socket`` where it listens.
 
@@ -72,16 +73,8 @@ class Place:
         """A path to NAME in it, short enough for a socket's address."""
         return Path(f"/proc/self/fd/{self.fd}", name)
 
-    def lock(self) -> bool:
-        """Take the lock under which the attempt is started; whether it could be had at once."""
-        try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def wait_for_lock(self) -> None:
-        """Take the lock from another process that is just starting the attempt."""
+    def lock(self) -> None:
+        """Take the lock under which the attempt is started; waits for another process that is just starting it."""
         fcntl.flock(self.fd, fcntl.LOCK_EX)
 
     def unlock(self) -> None:

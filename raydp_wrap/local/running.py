@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from raydp_wrap.local.watch import Watcher
     from raydp_wrap.process import Guard
 
-__all__ = ["LocalRunning"]
+__all__ = ["LocalRunning", "let_go", "prune"]
 
 # Of guards that we started and let go of: dropped while it runs, its process would warn.
 _let_go: list[Guard] = []
@@ -119,8 +119,7 @@ class LocalRunning(Running):
             self._end.exception()  # it was told, or nobody wants to know
         guard, self._guard = self._guard, None
         if guard is not None:
-            guard.close()
-            _let_go.append(guard)
+            let_go(guard)
         if self._place is not None:
             self._place.close()
         prune()
@@ -214,6 +213,12 @@ def _await_exit(pid: int) -> None:
     """Wait until our child PID can be reaped, which dropping its Guard does; it has hung up already."""
     with contextlib.suppress(ChildProcessError):
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def let_go(guard: Guard) -> None:
+    """Disconnect from GUARD, which goes on; any thread may do so."""
+    guard.close()
+    _let_go.append(guard)
 
 
 def prune() -> None:
