@@ -318,7 +318,8 @@ class Guard:
         poll = select.poll()
         poll.register(self._channel, events)
         if not poll.poll(timeout * 1000):
-            raise GuardUnresponsiveError(f"the guard {self.guard_pid or ''} does not answer within {timeout} s")
+            who = f"the guard {self.guard_pid}" if self.guard_pid else "the guard"
+            raise GuardUnresponsiveError(f"{who} does not answer within {timeout} s")
 
     def _receive(self, timeout: float | None = None) -> Any:
         """The next ``rd_guard_tell``, or None when the guard is gone."""
