@@ -107,6 +107,14 @@ static void swap_limits(struct limits *l)
     l->nofile = before;
 }
 
+/* Everybody can read our command line: a driver that has wiped a password off its own wants it nowhere else. */
+static void forget_command(char *const *argv)
+{
+    for (; *argv; argv++)
+        for (char *c = *argv; *c; c++)
+            *c = 0;
+}
+
 void g_start_driver(void)
 {
     static struct rd_plan plan;
@@ -157,6 +165,7 @@ void g_start_driver(void)
         reap_pid(pid);
         g_start_failed(plan.stage, -plan.err);
     }
+    forget_command(plan.argv);
     g.driver = g.rec.driver_pid = pid;
     g.rec.cgroup = g.cgroup >= 0;
     g.rec.phase = RD_PHASE_RUNNING;

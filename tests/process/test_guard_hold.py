@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from crash.harness import Owner, Tree, kill_quietly, start_time, strays, until
@@ -15,9 +15,6 @@ from raydp_wrap.errors import StartError, UsageError
 from raydp_wrap.model import Cause, Launch
 from raydp_wrap.process import Guard
 from raydp_wrap.process import record as records
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [pytest.mark.usefixtures("strays"), pytest.mark.requirement("guard-2.7")]
 __all__ = ["strays"]
@@ -171,3 +168,16 @@ def test_more_than_fit_are_refused(lock: Path) -> None:
             Guard.start(Launch(("/bin/true",)), hold=(fd,) * 33)
     finally:
         os.close(fd)
+
+
+@pytest.mark.requirement("guard-2.10")
+def test_a_guard_keeps_no_copy_of_the_command_line(tmp_path: Path) -> None:
+    """Everybody can read it, and a driver may wipe a password off its own."""
+    launch = Launch(("sh", "-c", "echo up; exec sleep 1000", "--password=TOPSEKRIT"), split_output=False)
+    with open(tmp_path / "out", "wb") as out, Guard.start(launch, stdout=out, on_owner_death=["/bin/true"]) as guard:
+        assert b"TOPSEKRIT" in Path(f"/proc/{guard.pid}/cmdline").read_bytes()
+        shown = Path(f"/proc/{guard.guard_pid}/cmdline").read_bytes()
+        assert shown.startswith(b"raydp-guard\0")
+        assert b"TOPSEKRIT" not in shown
+        guard.stop(grace=0)
+        guard.wait()
