@@ -65,6 +65,7 @@ class Client:
     ) -> None:
         self._access = Access(_place(home), tell)
         self._listening: list[Listening] = []
+        self._unreadable: set[str] = set()
         self._embedded: Embedded | None = None
         if embedded:
             from raydp_wrap.supervisor.embedded import Embedded  # noqa: PLC0415 - only who asks for it
@@ -147,7 +148,7 @@ class Client:
         >>> client.jobs(tags={"team": "green"}) == [job]
         True
         """
-        found = self._access.jobs.listed(phases=phases, tags=(tags or {}).items(), name=name, limit=limit)
+        found = self.statuses(phases=phases, tags=tags, name=name, limit=limit)
         return [Job(self._access, one.submission_id, one.submission.name) for one in found]
 
     def statuses(
@@ -161,14 +162,26 @@ class Client:
     ) -> list[Status]:
         """How those that :meth:`jobs` finds stand now, in one look; those whose ``seq`` is greater than CHANGED_SINCE.
 
+        One that this version can't read is left out, and that is told, once.
+
         >>> client = Client()
         >>> job = client.submit(["true"], tags={"team": "red"})
         >>> client.statuses(tags={"team": "red"})[0].submission_id == job.id
         True
         """
         return self._access.jobs.listed(
-            phases=phases, tags=(tags or {}).items(), name=name, limit=limit, since_seq=changed_since
+            phases=phases,
+            tags=(tags or {}).items(),
+            name=name,
+            limit=limit,
+            since_seq=changed_since,
+            left_out=self._tell_unreadable,
         )
+
+    def _tell_unreadable(self, submission_id: str, why: str) -> None:
+        if submission_id not in self._unreadable:
+            self._unreadable.add(submission_id)
+            self._access.tell(why)
 
     def foreground(self, limit: int | None = None) -> list[tuple[Submission, TerminalState]]:
         """The runs that nobody but their own process supervises, newest first; UNKNOWN is not decided yet."""

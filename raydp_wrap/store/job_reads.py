@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from raydp_wrap.errors import StoreError
 from raydp_wrap.job import Capacity
 from raydp_wrap.model import Attempt
 from raydp_wrap.request import Context, Phase
@@ -47,9 +48,18 @@ def job(connection: apsw.Connection, submission_id: str) -> Job | None:
     return None if row is None else job_rows.job_of(row)
 
 
-def jobs(connection: apsw.Connection, words: str, values: tuple[Any, ...] = ()) -> list[Job]:
-    """All that WORDS (what follows FROM) choose."""
-    return [job_rows.job_of(row) for row in connection.execute(job_rows.SELECT + words, values)]
+def jobs(
+    connection: apsw.Connection, words: str, values: tuple[Any, ...] = ()
+) -> tuple[list[Job], list[tuple[str, str]]]:
+    """All that WORDS (what follows FROM) choose; and of those that can't be read the ids, each with why."""
+    found: list[Job] = []
+    unreadable: list[tuple[str, str]] = []
+    for row in connection.execute(job_rows.SELECT + words, values):
+        try:
+            found.append(job_rows.job_of(row))
+        except StoreError as error:
+            unreadable.append((str(row[0]), str(error)))
+    return found, unreadable
 
 
 def place_of(connection: apsw.Connection, submission_id: str) -> int:

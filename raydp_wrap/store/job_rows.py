@@ -75,7 +75,7 @@ def job_of(row: Sequence[Any]) -> Job:
             stop=None if stop is None else _wish_of(json.loads(stop)),
             **dict(zip(_PLAIN, row[13:], strict=True)),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"the job {row[0]} in the store can't be understood ({error!r}): a newer raydp-wrap has written it, "
             "use that one."

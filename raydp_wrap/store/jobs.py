@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from raydp_wrap.errors import AlreadyDecidedError
+from raydp_wrap.errors import AlreadyDecidedError, StoreError
 from raydp_wrap.store import asking, finding, job_reads, job_rows, job_writes, steps, submissions
 
 if TYPE_CHECKING:
@@ -141,14 +141,23 @@ class StoreJobs:
         return found
 
     def unfinished(self) -> list[Job]:
-        """All that are not terminal, by place."""
+        """All that are not terminal, by place; see :meth:`unreadable`."""
         return self.listed(phases=job_reads.UNFINISHED, newest_first=False)
 
     def changed(self, since: int) -> list[Job]:
-        """All whose last change came after number SINCE, by that."""
+        """All whose last change came after number SINCE, by that; see :meth:`unreadable`."""
         with self._database.read() as connection:
-            found = job_reads.jobs(connection, "WHERE jobs.seq > ? ORDER BY jobs.seq", (since,))
+            found, _ = job_reads.jobs(connection, "WHERE jobs.seq > ? ORDER BY jobs.seq", (since,))
         return self._seen(found)
+
+    def unreadable(self, since: int = 0) -> list[tuple[str, str]]:
+        """The ids of the undecided jobs that this version can't read, each with why, as a sentence.
+
+        They are left out where several jobs are asked for. SINCE: only those whose last change came after it.
+        """
+        words, values = finding.selection(job_reads.UNFINISHED, (), None, since)
+        with self._database.read() as connection:
+            return job_reads.jobs(connection, f"{words} ORDER BY place", values)[1]
 
     def changes(self, since: int, submission_id: str | None = None, limit: int = 1000) -> list[Change]:
         """The changes after number SINCE, oldest first."""
@@ -219,12 +228,18 @@ class StoreJobs:
 
         ``@last`` is the job submitted last, ``@last-N`` the N-th before it. Else the job of that id; else all whose id
         begins so; else all of that name.
+
+        Raises:
+            StoreError: what there is of it can't be read.
+
         """
         for words, values in finding.tries(word, limit):
             with self._database.read() as connection:
-                found = job_reads.jobs(connection, words, values)
+                found, unreadable = job_reads.jobs(connection, words, values)
             if found:
                 return self._seen(found)
+            if unreadable:
+                raise StoreError(unreadable[0][1])
         return []
 
     def listed(
@@ -236,14 +251,20 @@ class StoreJobs:
         limit: int | None = None,
         newest_first: bool = True,
         since_seq: int = 0,
+        left_out: Callable[[str, str], object] = lambda _id, _why: None,
     ) -> list[Job]:
-        """The jobs in one of PHASES (none given: any), with all TAGS (value None: any), of that NAME, by place."""
+        """The jobs in one of PHASES (none given: any), with all TAGS (value None: any), of that NAME, by place.
+
+        LEFT_OUT is given the id of each that can't be read, and why, as a sentence.
+        """
         words, values = finding.selection(tuple(phases), tuple(tags), name, since_seq)
         order = "DESC" if newest_first else "ASC"
         with self._database.read() as connection:
-            found = job_reads.jobs(
+            found, unreadable = job_reads.jobs(
                 connection, f"{words} ORDER BY place {order} LIMIT ?", (*values, -1 if limit is None else limit)
             )
+        for one in unreadable:
+            left_out(*one)
         return self._seen(found)
 
     def foreground(self, limit: int | None = None) -> list[tuple[Submission, TerminalState]]:
