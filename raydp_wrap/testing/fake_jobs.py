@@ -266,6 +266,7 @@ class FakeJobs:
 
     def set_capacity(self, capacity: Capacity) -> None:
         """Keep what there is to give."""
+        capacity.check()
         with self._write("set_capacity"):
             self._capacity = capacity
 
