@@ -77,7 +77,8 @@ def amounts(slots: object) -> None:
         text("a slot's name", name)
         if not name:
             raise UsageError("a slot can't have no name: give NAME=N.")
-        number(f"the slot {name[:_LONGEST_NAME]!r}", amount, 0, MOST, "0 to 1e15")
+        what = name if name in ("cpus", "memory") else f"the slot {name[:_LONGEST_NAME]!r}"
+        number(what, amount, 0, MOST, "0 to 1e15")
 
 
 def passable(what: str, *words: str) -> None:

@@ -26,7 +26,7 @@ LIMITS = pytest.mark.requirement("jobs-1.5-limits-checked")
         ({"slots": {"x": float("nan")}}, "'x' can't be nan"),
         ({"slots": {"x": -1.0}}, "'x' can't be -1.0"),
         ({"slots": {"x": "1"}}, "'x' can't be of type str"),
-        ({"slots": {"cpus": 10**400}}, "'cpus' can't be so large"),
+        ({"slots": {"cpus": 10**400}}, "cpus can't be so large"),
         ({"slots": {"": 1.0}}, "no name"),
         ({"slots": {7: 1.0}}, "a slot's name"),
         ({"slots": None}, "the slots"),

@@ -59,6 +59,6 @@ def test_limits_are_shown_and_set(jobs: Jobs, held: str) -> None:
         ["license", "0", "1"],
         ["memory", "0", "B", "2", "GiB"],
     ]
-    assert "give 0 or more" in jobs.refused("limits", "--cpus", "-1")
+    assert "cpus can't be -1.0: give 0 to 1e15" in jobs.refused("limits", "--cpus", "-1")
     assert "not NAME=NUMBER" in jobs.refused("limits", "--slot", "gpu=nan")
     assert jobs.phase(held) == "RUNNING"
