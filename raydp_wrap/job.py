@@ -268,6 +268,9 @@ class Jobs(Protocol):
     def unfinished(self) -> list[Job]:
         """All that are not terminal, by place."""
 
+    def unreadable(self, since: int = 0) -> list[tuple[str, str]]:
+        """Those that are not terminal and that this version can't read, which are left out elsewhere; and why."""
+
     def changed(self, since: int) -> list[Job]:
         """All whose ``seq`` is greater than SINCE, by seq; terminal ones, too."""
 

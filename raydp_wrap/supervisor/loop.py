@@ -166,6 +166,8 @@ class Supervisor:
         if self._seq is None:
             seq, found = self._jobs.last_seq(), self._jobs.unfinished()
             self._world.deliver()
+            for submission_id, why in self._jobs.unreadable():
+                self._world.tell(f"{submission_id} is left alone: {why}")
             if self._preparations is not None:
                 self._in_background(self._preparations.recover(self._needs), _STORE)
         else:
