@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor"]
 
 _AGAIN = 1.0  # seconds until what failed is looked at again
+_LATER = 60.0
 _STORE = ""  # a timer's key that is no submission's
 _AT_ONCE = 16  # attempts begun, before others have their turn
 
@@ -274,7 +275,11 @@ class Supervisor:
         """Whether all that it is to come after have ended as they should. One that did not fails it."""
         for dependency in job.request.after:
             before = dependency.submission_id
-            other = self._known.get(before) or self._jobs.job(before)
+            try:
+                other = self._known.get(before) or self._jobs.job(before)
+            except StoreError:  # this version may not be able to read it: how it ended is not known, then
+                self._timers.set(job.submission_id, _LATER)
+                return False
             if other is not None and not other.phase.terminal:
                 self._dependents.setdefault(before, set()).add(job.submission_id)
                 return False
