@@ -89,7 +89,11 @@ class Reading:
                     self._watching = None
 
     def _each_attempt(self, watching: Watching) -> Generator[Chunk, None, None]:
-        number = self._attempt or max(1, self._access.status(self._id).attempt)
+        number = self._attempt
+        if number is None:
+            # Where it was deleted meanwhile there is nothing more to read.
+            status = self._access.jobs.job(self._id)
+            number = 1 if status is None else max(1, status.attempt)
         while (output := self._begun(watching, number)) is not None or not self._ended_before(number + 1):
             if output is not None:
                 with output:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from raydp_wrap.job import ChangeKind
+from raydp_wrap.job import LEAST_KEPT, ChangeKind
 from raydp_wrap.model import Attempt
 from raydp_wrap.request import Phase
 from raydp_wrap.store import job_rows, outbox, records, submissions
@@ -69,7 +69,7 @@ def write(connection: apsw.Connection, job: Job, step: Step, now: Moment) -> Non
     if step.decided is not None:
         ttl = job.request.ttl_after_finished
         columns |= {"environ": None, "umask": None, "nofile": None}
-        columns["expires_at"] = None if ttl is None else now.wall + ttl
+        columns["expires_at"] = None if ttl is None else now.wall + max(ttl, LEAST_KEPT)
     if columns:
         _update(connection, job.place, columns)
     if step.decided is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from raydp_wrap.errors import AlreadyDecidedError
-from raydp_wrap.job import Capacity, Change, ChangeKind, Job
+from raydp_wrap.job import LEAST_KEPT, Capacity, Change, ChangeKind, Job
 from raydp_wrap.model import Attempt, Outcome, Submission
 from raydp_wrap.request import Context, Phase, Request
 from raydp_wrap.store import asking, steps
@@ -192,7 +192,7 @@ class FakeJobs:
         if outcome.app_id is not None:
             changes["submission"] = replace(job.submission, app_id=outcome.app_id)
         if job.request.ttl_after_finished is not None:
-            row.expires_at = now.wall + job.request.ttl_after_finished
+            row.expires_at = now.wall + max(job.request.ttl_after_finished, LEAST_KEPT)
             insort(self._expiring, (row.expires_at, job.place, job.submission_id))
         for dependency in job.request.after:
             self._rows[dependency.submission_id].waiting.discard(job.submission_id)
@@ -213,6 +213,10 @@ class FakeJobs:
     def unfinished(self) -> list[Job]:
         """All that are not terminal, by place."""
         return [row.job for row in self._unfinished.values()]
+
+    def unreadable(self, since: int = 0) -> list[tuple[str, str]]:  # noqa: ARG002 - the contract's
+        """There are none here."""
+        return []
 
     def changed(self, since: int) -> list[Job]:
         """All whose last change came after number SINCE, by that."""

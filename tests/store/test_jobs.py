@@ -11,7 +11,7 @@ from store.job_making import CONTEXT, NOW, WISH, request, running, submitted
 from store.making import ended, home, submission
 
 from raydp_wrap.errors import AlreadyDecidedError, RaydpWrapError, UsageError
-from raydp_wrap.job import Capacity, ChangeKind, Tally
+from raydp_wrap.job import LEAST_KEPT, Capacity, ChangeKind, Tally
 from raydp_wrap.model import TerminalState
 from raydp_wrap.request import Condition, Context, Dependency, Phase, RetryPolicy, Unset
 from raydp_wrap.store import Claimer, DeliveryStatus, Settlement, Store
@@ -367,7 +367,7 @@ def test_what_has_ended_can_be_forgotten(jobs: Jobs) -> None:
 def test_reports_that_wait_hold_a_job(jobs: Jobs) -> None:
     running(jobs, sinks=("file:x",), ttl_after_finished=0.0)
     jobs.decide("job", 1, ended(), Tally.FAILED, NOW)
-    assert jobs.expired(NOW.after(1)) == []
+    assert jobs.expired(NOW.after(LEAST_KEPT)) == []
     with pytest.raises(UsageError, match="has not been delivered"):
         jobs.delete("job")
     jobs.delete("job", force=True)
@@ -386,7 +386,8 @@ def test_only_what_has_ended_expires(jobs: Jobs) -> None:
     jobs.decide("job-0", 2, ended("job-0"), Tally.FAILED, NOW)
     for number in (1, 2):
         jobs.decide(f"job-{number}", 1, ended(f"job-{number}"), Tally.FAILED, NOW)
-    assert jobs.expired(NOW) == ["job-1"]
+    assert jobs.expired(NOW.after(LEAST_KEPT - 0.1)) == [], "who waits for it may still look"
+    assert jobs.expired(NOW.after(LEAST_KEPT)) == ["job-1"]
     assert jobs.expired(late) == ["job-1", "job-0"]
     assert jobs.expired(late, 1) == ["job-1"]
     submitted(jobs, "waits", after=(Dependency("job-1", Condition.ANY),))
@@ -405,7 +406,7 @@ def test_each_sink_is_to_be_told(home: Path) -> None:
             (sink, ended(app_id="app-1")) for sink in ("file:x", "file:y")
         ]
         store.settle_all([Settlement(claim, DeliveryStatus.DELIVERED) for claim in claims])
-        assert store.jobs.expired(NOW) == ["job"]
+        assert store.jobs.expired(NOW.after(LEAST_KEPT)) == ["job"]
         assert store.outcome("job") == ended(app_id="app-1")
         store.jobs.delete("job")
         assert (store.submission("job"), store.attempts("job"), store.undelivered()) == (None, [], [])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from raydp_wrap.client.job import Job
+    from raydp_wrap.job import Job as Status
     from raydp_wrap.model import Outcome
 
 __all__ = ["follow"]
@@ -22,8 +23,8 @@ __all__ = ["follow"]
 _READER_LEFT = 141  # as a shell has it for SIGPIPE
 
 
-def follow(job: Job, leave: Callable[[Outcome], int], *, split: bool, stop_on_interrupt: bool) -> int:
-    """Pass on what JOB writes until it has ended, then LEAVE with its outcome; the exit code.
+def follow(job: Job, leave: Callable[[Outcome, Status], int], *, split: bool, stop_on_interrupt: bool) -> int:
+    """Pass on what JOB writes until it has ended, then LEAVE with its outcome and last status; the exit code.
 
     SPLIT: its stderr is a stream of its own. Ctrl-C ends the following only, and says so; with STOP_ON_INTERRUPT it
     stops the job, and the second one ends the following.
@@ -39,9 +40,10 @@ def follow(job: Job, leave: Callable[[Outcome], int], *, split: bool, stop_on_in
 
     try:
         with interruptible(stop_first):
+            end = _End(job)
             errors = _errors(job) if split else None
             pour(job.logs(follow=True), 1)
-            outcome = job.wait()
+            outcome, status = end.get()
             if errors is not None:
                 errors.join()
             for thread in stopping:
@@ -55,7 +57,30 @@ def follow(job: Job, leave: Callable[[Outcome], int], *, split: bool, stop_on_in
     except OSError:
         _goes_on(job)
         raise
-    return leave(outcome)
+    return leave(outcome, status)
+
+
+class _End:
+    """JOB's end, kept as soon as there is one: who reads our output may be slower than the job is forgotten."""
+
+    def __init__(self, job: Job) -> None:
+        self._found: tuple[Outcome, Status] | None = None
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._wait, args=(job,), daemon=True)
+        self._thread.start()
+
+    def _wait(self, job: Job) -> None:
+        try:
+            self._found = job.wait(), job.status()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told by who asks
+            self._error = error
+
+    def get(self) -> tuple[Outcome, Status]:
+        """Wait for it. Raises what the waiting raised."""
+        self._thread.join()
+        if self._found is None:
+            raise self._error or RaydpWrapError("nobody knows how the job has ended.")
+        return self._found
 
 
 def _goes_on(job: Job) -> None:

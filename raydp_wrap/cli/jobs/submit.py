@@ -18,6 +18,8 @@ from raydp_wrap.errors import UsageError
 
 if TYPE_CHECKING:
     from raydp_wrap.client.job import Job
+    from raydp_wrap.job import Job as Status
+    from raydp_wrap.model import Outcome
 
 
 @click.command(
@@ -85,11 +87,11 @@ def _followed(job: Job, *, split: bool, stop: bool, quiet: bool, as_json: bool) 
     if not quiet and os.isatty(2):
         say(f"job {job.id}: Ctrl-C {'stops it' if stop else 'leaves it, and it goes on'}")
     if not as_json:
-        return follow_(job, leave, split=split, stop_on_interrupt=stop)
+        return follow_(job, lambda outcome, _: leave(outcome), split=split, stop_on_interrupt=stop)
 
-    def tell_and_leave(outcome: Any) -> int:
+    def tell_and_leave(outcome: Outcome, status: Status) -> int:
         print_line("")  # what it wrote may not have ended with a newline
-        print_json([document(job.status(), outcome)])
+        print_json([document(status, outcome)])
         return leave(outcome)
 
     return follow_(job, tell_and_leave, split=split, stop_on_interrupt=stop)

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from programs.facts import eventually
 
 from raydp_wrap import Client
 from raydp_wrap.model import Reason
@@ -153,6 +154,28 @@ def test_followed_byte_for_byte_to_its_own_code(jobs: Jobs) -> None:
 )
 def test_exit_codes_as_of_run(jobs: Jobs, words: list[str], code: int) -> None:
     assert jobs("submit", "-f", *words).code == code
+
+
+@pytest.mark.requirement("jobs-4.1-follow-forgotten")
+def test_followed_though_it_is_forgotten_at_once(jobs: Jobs) -> None:
+    for _ in range(5):
+        said = jobs("submit", "-f", "--ttl-after-finished", "0", "--", "sh", "-c", "echo out; exit 3")
+        assert (said.code, said.out, said.err) == (3, "out\n", "")
+
+
+@pytest.mark.requirement("jobs-4.1-follow-forgotten")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reader_may_be_slower_than_the_job_is_forgotten(jobs: Jobs, *, as_json: bool) -> None:
+    found = f"slowly-read-{as_json}"
+    script = "head -c 1000000 /dev/zero; exit 3"
+    words = ["--id", found, "--ttl-after-finished", "0", *(["--json"] if as_json else []), "--", "sh", "-c", script]
+    process = jobs.start("submit", "-f", *words)
+    assert process.stdout is not None
+    assert process.stdout.read(1) == b"\0"
+    eventually(lambda: jobs("status", found).code == 125, "it is forgotten")
+    rest = process.stdout.read()
+    assert (rest[:999_999], process.wait(30)) == (bytes(999_999), 3)
+    assert not as_json or json.loads(rest[999_999:])["exit_code"] == 3
 
 
 def test_followed_as_json_at_the_end(jobs: Jobs) -> None:
