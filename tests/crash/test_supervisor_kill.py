@@ -105,8 +105,9 @@ def test_supervisors_that_are_killed(
         os.close(fifo)
         for name, (code, attempts) in expected.items():
             job = store.jobs.job(name)
-            ended = store.outcome(name)
-            assert (job.phase, job.exit_code) == (Phase.FINISHED if code == 0 else Phase.FAILED, code), f"{ended.diagnostics} {ended.evidence} {store.jobs.changes(0, name)}"
+            ended, phase = store.outcome(name), Phase.FINISHED if code == 0 else Phase.FAILED
+            seen = f"{ended.diagnostics} {ended.evidence} {store.jobs.changes(0, name)}"
+            assert (job.phase, job.exit_code) == (phase, code), seen
             assert (job.attempt, job.failed) == (attempts, attempts if code else 0), job
             for attempt in range(1, attempts + 1):
                 started = (where / f"{name}.{attempt}").read_text(encoding="ascii").split()
