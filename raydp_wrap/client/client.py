@@ -102,6 +102,8 @@ class Client:
             SupervisorError, StoreError: it can't be run, or be kept. Nothing was stored.
 
         """
+        if submission_id == "":
+            raise UsageError("an id of one's own can't be empty: give one, or leave it out.")
         return submit(self._access, request(argv, shell=shell, **options), submission_id)
 
     def job(self, word: str) -> Job:

@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from raydp_wrap import checks
 from raydp_wrap.errors import (
     AlreadyDecidedError,
     JobFailedError,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from raydp_wrap.request import Phase
 
 __all__ = ["Job"]
+
+_LATEST = 1e11  # seconds since the epoch
 
 
 class Job:
@@ -273,7 +276,7 @@ class Job:
         """
         from raydp_wrap.client.reading import Reading  # noqa: PLC0415 - only who reads
 
-        where = (offset, tail, since)
+        where = _where(offset, tail, since)
         reading = Reading(self._access, self._id, where, follow=follow, stream=stream, attempt=attempt, begun=begun)
         return reading.chunks()
 
@@ -293,7 +296,7 @@ class Job:
         from raydp_wrap.client.reading import Reading  # noqa: PLC0415 - only who reads
 
         loop = asyncio.get_running_loop()
-        where = (offset, tail, since)
+        where = _where(offset, tail, since)
         reading = Reading(self._access, self._id, where, follow=follow, stream=stream, attempt=attempt)
         chunks = reading.chunks()
         # A thread of its own: those of the loop are few, and this one waits for long.
@@ -316,6 +319,16 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self._id} {self._name!r}>"
+
+
+def _where(offset: int, tail: int | None, since: float | None) -> tuple[int, int | None, float | None]:
+    """Where to begin, if that is a place."""
+    checks.whole("the offset", offset, 0, checks.MOST, "a number of bytes, from 0")
+    if tail is not None:
+        checks.whole("the number of lines", tail, 0, checks.MOST, "0 or more")
+    if since is not None:
+        checks.number("a time", since, 0, _LATEST, "seconds since the epoch")
+    return offset, tail, since
 
 
 def _label(label: str | None) -> str:

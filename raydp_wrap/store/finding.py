@@ -10,12 +10,18 @@ from raydp_wrap.store.records import readable
 if TYPE_CHECKING:
     from raydp_wrap.request import Phase
 
-__all__ = ["selection", "tries"]
+__all__ = ["most", "selection", "tries"]
 
 Words = tuple[str, tuple[Any, ...]]
 
 _LAST = re.compile(r"@last(?:-([0-9]{1,9}))?")
 _LONGEST_NAME = 1000
+_MOST = 2**62  # SQLite's numbers have an end
+
+
+def most(limit: int | None) -> int:
+    """LIMIT as SQLite has it."""
+    return -1 if limit is None else max(0, min(limit, _MOST))
 
 
 def tries(word: str, limit: int | None) -> list[Words]:
@@ -27,11 +33,10 @@ def tries(word: str, limit: int | None) -> list[Words]:
         return []
     text = readable(word, _LONGEST_NAME)
     end = f"{text}\x7f"  # an id's characters all come before it
-    most = -1 if limit is None else limit
     return [
         ("WHERE submission_id = ?", (text,)),
-        ("WHERE submission_id >= ? AND submission_id < ? ORDER BY place DESC LIMIT ?", (text, end, most)),
-        ("WHERE jobs.name = ? AND jobs.name <> '' ORDER BY place DESC LIMIT ?", (text, most)),
+        ("WHERE submission_id >= ? AND submission_id < ? ORDER BY place DESC LIMIT ?", (text, end, most(limit))),
+        ("WHERE jobs.name = ? AND jobs.name <> '' ORDER BY place DESC LIMIT ?", (text, most(limit))),
     ]
 
 

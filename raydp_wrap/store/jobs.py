@@ -162,7 +162,7 @@ class StoreJobs:
     def changes(self, since: int, submission_id: str | None = None, limit: int = 1000) -> list[Change]:
         """The changes after number SINCE, oldest first."""
         with self._database.read() as connection:
-            found = job_reads.changes(connection, since, submission_id, limit)
+            found = job_reads.changes(connection, finding.most(since), submission_id, finding.most(limit))
         if any(change.phase.terminal for change in found):
             self._database.make_durable()
         return found
@@ -261,7 +261,7 @@ class StoreJobs:
         order = "DESC" if newest_first else "ASC"
         with self._database.read() as connection:
             found, unreadable = job_reads.jobs(
-                connection, f"{words} ORDER BY place {order} LIMIT ?", (*values, -1 if limit is None else limit)
+                connection, f"{words} ORDER BY place {order} LIMIT ?", (*values, finding.most(limit))
             )
         for one in unreadable:
             left_out(*one)
@@ -270,7 +270,7 @@ class StoreJobs:
     def foreground(self, limit: int | None = None) -> list[tuple[Submission, TerminalState]]:
         """The submissions that are nobody's to supervise, newest first, with their states."""
         with self._database.read() as connection:
-            found = submissions.unsupervised(connection, limit)
+            found = submissions.unsupervised(connection, None if limit is None else finding.most(limit))
         if found:
             self._database.make_durable()
         return found

@@ -96,3 +96,22 @@ def test_in_an_event_loop(client: Client) -> None:
         assert b"".join([chunk async for chunk in job.alogs()]) == b"one\n"
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+@pytest.mark.requirement("jobs-4.2-wrong-values")
+@pytest.mark.parametrize(
+    "where", [{"since": float("nan")}, {"since": 1e300}, {"offset": -5}, {"offset": 1.5}, {"tail": -1}]
+)
+def test_a_beginning_that_makes_no_sense(client: Client, where: dict[str, float]) -> None:
+    job = client.submit(["true"], suspend=True)
+    with pytest.raises(UsageError):
+        job.logs(**where)
+    job.stop()
+
+
+@pytest.mark.requirement("jobs-4.2-wrong-values")
+def test_numbers_without_end(client: Client) -> None:
+    assert client.jobs(limit=10**30) == client.jobs()
+    assert list(client.changes_until_now(10**30)) == []
+    with pytest.raises(UsageError):
+        client.submit(["true"], submission_id="")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from raydp_wrap.cli.jobs.each import each
-from raydp_wrap.cli.jobs.printing import print_line
+from raydp_wrap.cli.jobs.printing import check_stdout, print_line
 from raydp_wrap.cli.jobs.words import JobWord, client, found
+from raydp_wrap.cli.messages import say
 from raydp_wrap.errors import UsageError
 from raydp_wrap.request import Phase, Request
 
@@ -30,6 +31,7 @@ def retry(words: tuple[str, ...], *, edit: bool, all_failed: bool) -> int:
     """Submit what JOB was asked to do once more, as a new job, from this shell's environment."""
     if bool(words) == all_failed:
         raise UsageError("say what to retry: give a job, or --all-failed.")
+    check_stdout()
     with client() as one:
         jobs = _failed(one) if all_failed else found(one, words)
 
@@ -37,7 +39,11 @@ def retry(words: tuple[str, ...], *, edit: bool, all_failed: bool) -> int:
             request = job.status().request
             request = _edited(request) if edit else request
             marked = {**request.metadata, RETRY_OF: job.id}
-            print_line(one.repeat(replace(request, after=(), metadata=marked)).id)
+            new = one.repeat(replace(request, after=(), metadata=marked))
+            try:
+                print_line(new.id)
+            except OSError as error:
+                say(f"{job.id} is submitted again as {new.id}; that could not be printed: {error.strerror}")
 
         return each(jobs, again)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--since", type=click.IntRange(0), metavar="NUMBER", help="Those after the change of this number.")
+@click.option("--since", type=click.IntRange(0, 2**62), metavar="NUMBER", help="Those after the change of this number.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C; without --since only with what comes.")
 @click.option("--json", "as_json", is_flag=True, help="Print each as JSON, on one line.")
 def events(since: int | None, *, follow: bool, as_json: bool) -> int:

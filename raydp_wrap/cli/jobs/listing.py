@@ -31,6 +31,7 @@ _HEAD = ("ID", "NAME", "PHASE", "ATTEMPTS", "EXIT", "REASON", "AGE", "ELAPSED")
 _WIDE = ("PRIORITY", "TAGS", "COMMAND")
 _FORMATS = ("table", "wide", "json", "name")
 _NAME = 40
+_MOST = 2**62
 
 
 @click.command("list", epilog="The exit code is 0, also where there is no job.")
@@ -43,7 +44,9 @@ _NAME = 40
 )
 @click.option("--tag", "tags", multiple=True, type=TagFilter(), help="Only those with this tag. May be repeated.")
 @click.option("--name", "-n", help="Only those of this name.")
-@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many; 0 is all.")
+@click.option(
+    "--limit", type=click.IntRange(0, _MOST), default=50, show_default=True, help="At most so many; 0 is all."
+)
 @click.option("--all", "-a", "with_foreground", is_flag=True, help="With the runs in the foreground.")
 @click.option("--output", "-o", type=click.Choice(_FORMATS), default="table", help="wide, json, or name (ids only).")
 @click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
@@ -72,6 +75,11 @@ def list_(
             return _watch(listed, output)
         statuses = listed.now()
         runs = listed.foreground() if with_foreground else []
+    if runs and limit:  # of both kinds together
+        times = [status.submission.created_at for status in statuses] + [run[0].created_at for run in runs]
+        oldest = sorted(times, reverse=True)[:limit][-1]
+        statuses = [status for status in statuses if status.submission.created_at >= oldest]
+        runs = [run for run in runs if run[0].created_at >= oldest]
     if output == "json":
         documents = [document(status) for status in statuses] + [foreground_document(*run) for run in runs]
         documents.sort(key=lambda one: str(one["submitted_at"]), reverse=True)
@@ -117,7 +125,7 @@ class _Listed:
     def foreground(self) -> list[tuple[Submission, TerminalState]]:
         """The runs in the foreground to which the same applies."""
         found = []
-        for submission, state in self.client.foreground(self._limit):
+        for submission, state in self.client.foreground():
             phase = Phase(state.value) if state.value in Phase.__members__ else Phase.RUNNING
             if (
                 (not self._phases or phase in self._phases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +24,8 @@ else:  # generic since click 8.4 only
 
 __all__ = ["JobWord", "client", "found", "job_argument", "jobs_argument"]
 
+# A shell puts a completion on its command line as it is, and would execute "name;reboot".
+_HARMLESS = re.compile(r"[A-Za-z0-9._@%+=:,/-]+")
 _OFFERED = 200  # of the newest jobs; more than that nobody looks through
 
 
@@ -68,7 +71,7 @@ class JobWord(_Word):
         return [
             CompletionItem(word, help=text if text.isprintable() else None)
             for word, text in offered.items()
-            if word.startswith(incomplete) and word.isprintable() and not any(map(str.isspace, word))
+            if word.startswith(incomplete) and _HARMLESS.fullmatch(word)
         ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,3 +78,20 @@ def test_an_edit_that_makes_no_sense_submits_nothing(
 def test_what_to_retry_has_to_be_said(jobs: Jobs) -> None:
     assert "--all-failed" in jobs.refused("retry")
     assert "--all-failed" in jobs.refused("retry", "--all-failed", "@last")
+
+
+def test_a_stdout_that_is_full_hides_no_job(jobs: Jobs) -> None:
+    old = jobs.ended("--", "sh", "-c", "exit 3")
+    with open("/dev/full", "wb") as full:
+        process = jobs.start("retry", old, stdout=full)
+        _, err = process.communicate(timeout=60)
+    new = jobs("list", "-o", "name", "--limit", "1").lines[0]
+    assert new != old
+    assert f"submitted again as {new}".encode() in err
+
+
+def test_without_a_stdout_nothing_is_submitted(jobs: Jobs) -> None:
+    old = jobs.ended("--", "sh", "-c", "exit 3")
+    command = f"exec {sys.executable} -m raydp_wrap jobs retry {old} >&-"
+    assert subprocess.run(["sh", "-c", command], stderr=subprocess.DEVNULL, check=False).returncode == 125
+    assert jobs("list", "-o", "name", "--limit", "1").lines == [old]

@@ -74,7 +74,8 @@ def completed(*words: str, **env: str) -> list[str]:
 def test_ids_and_names_are_completed(jobs: Jobs) -> None:
     jobs.submit("--suspend", "--id", "zeta-1", "--name", "zebra", "--", "true")
     jobs.submit("--suspend", "--id", "zeta-2", "--name", "z \x1b[2J", "--", "true")
-    assert completed("jobs", "stop", "z") == ["zeta-2", "zeta-1", "zebra"]
+    jobs.submit("--suspend", "--id", "zeta-3", "--name", "z;id", "--", "true")  # bash would execute it
+    assert completed("jobs", "stop", "z") == ["zeta-3", "zeta-2", "zeta-1", "zebra"]
     assert completed("jobs", "logs", "@") == ["@last"]
     assert completed("jobs", "sus") == ["suspend"]
 
