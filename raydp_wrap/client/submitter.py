@@ -81,7 +81,10 @@ def _path(what: str, given: Any) -> str:
 def _directory(given: Any) -> str:
     path = "." if given is None else _path("the directory", given)
     checks.passable("a directory", path)
-    return os.path.abspath(path)
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError as error:
+        raise UsageError("the current directory was removed: change to another one, or name one.") from error
 
 
 def _dependency(given: Any) -> Dependency:

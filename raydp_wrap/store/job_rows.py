@@ -128,7 +128,12 @@ def context_of(umask: int | None, nofile: int | None, environ: bytes | None) -> 
 def change_of(row: Sequence[Any]) -> Change:
     """From seq, submission_id, kind, phase, attempt, at, detail."""
     seq, submission_id, kind, phase, attempt, at, detail = row
-    return Change(seq, submission_id, ChangeKind(kind), Phase(phase), attempt, at, json.loads(detail))
+    try:
+        return Change(seq, submission_id, ChangeKind(kind), Phase(phase), attempt, at, json.loads(detail))
+    except ValueError as error:
+        raise StoreError(
+            f"change {seq} in the store can't be understood ({error}): a newer raydp-wrap has written it, use that one."
+        ) from error
 
 
 def dump_capacity(capacity: Capacity) -> str:

@@ -429,10 +429,10 @@ class Supervisor:
 
     async def _discard(self, submission_ids: list[str]) -> None:
         for submission_id in submission_ids:
-            job = self._jobs.job(submission_id)
-            if job is None:
-                continue
             try:
+                job = self._jobs.job(submission_id)
+                if job is None:
+                    continue
                 await self._world.discard(job)
                 self._jobs.delete(submission_id)
             except (RaydpWrapError, OSError) as error:

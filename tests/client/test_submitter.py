@@ -161,3 +161,13 @@ def test_limits_that_make_no_sense_are_not_set(client: Client, store: Store) -> 
     with pytest.raises(UsageError, match="1e15"):
         store.jobs.set_capacity(Capacity(None, {"x": 1e303}))
     assert (client.limits(), store.jobs.capacity()) == (before, Capacity())
+
+
+@pytest.mark.requirement("jobs-4.2-wrong-values")
+def test_a_current_directory_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="was removed"):
+        request(["true"], shell=False)
+    assert request(["true"], shell=False, cwd="/").cwd == "/"
