@@ -123,8 +123,8 @@ class Capacity:
     def check(self) -> None:
         """Raises UsageError where it makes no sense."""
         if self.max_running is not None:
-            give = "a whole number from 1 to 1e15, or leave it out for 100"
-            checks.whole("max-running", self.max_running, 1, checks.MOST, give)
+            give = "a whole number from 0 (nothing is started) to 1e15, or leave it out for 100"
+            checks.whole("max-running", self.max_running, 0, checks.MOST, give)
         checks.amounts(self.slots)
 
 

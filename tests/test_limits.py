@@ -16,7 +16,7 @@ LIMITS = pytest.mark.requirement("jobs-1.5-limits-checked")
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"max_running": 0}, "max-running can't be 0: give a whole number from 1"),
+        ({"max_running": -1}, "max-running can't be -1: give a whole number from 0"),
         ({"max_running": True}, "max-running can't be of type bool"),
         ({"max_running": 2.0}, "max-running"),
         ({"max_running": "2"}, "max-running"),

@@ -173,7 +173,7 @@ def test_more_than_fit_are_refused(lock: Path) -> None:
 @pytest.mark.requirement("guard-2.10")
 def test_a_guard_keeps_no_copy_of_the_command_line(tmp_path: Path) -> None:
     """Everybody can read it, and a driver may wipe a password off its own."""
-    launch = Launch(("sh", "-c", "echo up; exec sleep 1000", "--password=TOPSEKRIT"), split_output=False)
+    launch = Launch(("sh", "-c", "echo up; sleep 1000; exit 0", "--password=TOPSEKRIT"))
     with open(tmp_path / "out", "wb") as out, Guard.start(launch, stdout=out, on_owner_death=["/bin/true"]) as guard:
         assert b"TOPSEKRIT" in Path(f"/proc/{guard.pid}/cmdline").read_bytes()
         shown = Path(f"/proc/{guard.guard_pid}/cmdline").read_bytes()

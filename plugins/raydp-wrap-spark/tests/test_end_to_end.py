@@ -90,6 +90,8 @@ def test_word_count_on_real_spark(environment, tool):
 def test_exit_code_and_arguments_reach_the_user(environment):
     arguments = ["a b", "", "$(id)", "--conf", "ü\n"]
     command = [BIN / "raydp-submit", "--master", "local[1]", PROGRAMS / "app.py", *arguments]
+    # In the C locale Java has no "ü", with spark-submit just so.
+    environment = {**environment, "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr[-3000:]
     assert json.loads(done.stdout)["argv"][1:] == arguments

@@ -23,7 +23,7 @@ _UNDECIDED = tuple(phase for phase in Phase if not phase.terminal)
 
 
 @click.command()
-@click.option("--max-running", type=click.IntRange(1), help="How many attempts may run at once.")
+@click.option("--max-running", type=click.IntRange(0), help="How many attempts may run at once; 0: start nothing.")
 @click.option("--cpus", type=float, help="How many CPUs there are for jobs.")
 @click.option("--memory", type=Size(), help="How much memory there is for jobs.")
 @click.option("--slot", "slots", multiple=True, type=Amount(), help="How much of a resource there is. May be repeated.")
